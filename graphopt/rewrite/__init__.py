@@ -1,0 +1,1 @@
+"""Floor 2: rules as data, the matcher, and the worklist that drives them."""

@@ -1,0 +1,15 @@
+"""The library of passes that ships with graphopt: `PASSES` is what the entry point registers.
+
+One module holds one pass or one family of rules and lists them in its own `PASSES`. Where several rules fit a node, the
+earlier one is tried first.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__all__ = ["PASSES"]
+
+FAMILIES: tuple[str, ...] = ()
+
+PASSES = tuple(entry for family in FAMILIES for entry in import_module(f"graphopt_passes.{family}").PASSES)
