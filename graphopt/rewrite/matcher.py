@@ -51,6 +51,8 @@ class _Search:
             return value is None if pattern.number is None else self.is_number(value, pattern.number)
         if value is None and not pattern.optional:
             return False
+        if pattern.const and value is not None and not self.facts.is_constant(value):
+            return False
         return bind(state.values, pattern.name, value)
 
     def is_number(self, value: Value | None, number: float) -> bool:

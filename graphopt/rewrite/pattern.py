@@ -11,6 +11,7 @@ The text is ONNX calls in Python syntax, one statement a line; the last one is t
     Softmax(x, axis=-1)   an attribute of that value, the standard's default counted; `axis=k` binds it to a name
     Concat(*xs)           binds all (remaining) inputs as a tuple
     Conv(x, w, opt(b))    an input that may be left out; `b` is then None
+    Add(x, const(c))      an input that is a constant; opt(const(c)): a constant or left out
     skip(x)               x, or x behind any number of Cast and Identity
     (t := Relu(x))        names the inner result
     a, b = Split(x)       names several results of one node
@@ -35,11 +36,12 @@ COMMUTATIVE = frozenset(
 
 @dataclass(frozen=True)
 class Bind:
-    """Any value, under a name; an empty name binds nothing."""
+    """Any value, or with `const` any constant, under a name; an empty name binds nothing."""
 
     name: str
     optional: bool = False
     rest: bool = False
+    const: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class _Parser:
     def call(self, node: ast.Call) -> Pattern:
         function = node.func
         inputs = tuple(self.expression(arg) for arg in node.args)
-        if isinstance(function, ast.Name) and function.id in {"opt", "skip"}:
+        if isinstance(function, ast.Name) and function.id in {"opt", "skip", "const"}:
             return self.modifier(function.id, inputs)
         ops = tuple(self.operators(function))
         attrs = tuple(
@@ -152,7 +154,9 @@ class _Parser:
             raise self.error(f"gives {kind}() other than one argument")
         inner = inputs[0]
         if kind == "opt" and isinstance(inner, Bind):
-            return Bind(inner.name, optional=True)
+            return Bind(inner.name, optional=True, const=inner.const)
+        if kind == "const" and isinstance(inner, Bind):
+            return Bind(inner.name, const=True)
         if kind == "skip" and isinstance(inner, NodePattern):
             return NodePattern(
                 inner.ops, inner.inputs, inner.attrs, inner.outputs, inner.output, skip=True, commutes=inner.commutes
