@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from graphopt.errors import PassError
 from graphopt.graph.edit import Builder, can_forward, forward, remove_dead
@@ -14,7 +13,7 @@ from graphopt.graph.model import Model, Node, Value, subgraphs
 from graphopt.graph.names import Names
 from graphopt.kinds import Exactness
 from graphopt.rewrite.matcher import match_rule
-from graphopt.rewrite.pattern import Bind, NodePattern, parse
+from graphopt.rewrite.pattern import NodePattern, parse
 from graphopt.rewrite.replacement import expand
 from graphopt.rewrite.rule import Match, Rule
 from graphopt.rewrite.steps import Steps
@@ -84,13 +83,14 @@ class _Run:
         while self.queue:
             node = self.queue.popleft()
             self.queued.discard(node)
-            while node.graph is not None and self.visit(node):
-                if sum(self.applied.values()) > self.bound:
-                    raise self.endless()
-        return sum(self.applied.values())
+            if node.graph is not None and self.visit(node):
+                self.push([node] if node.graph is not None else [])
+            if self.applied.total() > self.bound:
+                raise self.endless()
+        return self.applied.total()
 
     def visit(self, node: Node) -> bool:
-        """Try the rules at `node`; True if one of them changed the node but left it in the graph."""
+        """Apply the first rule that fits `node`; False if none does."""
         opset = self.facts.opset(node)
         for compiled in self.index.get((node.domain, node.op_type), ()):
             rule = compiled.rule
@@ -98,7 +98,7 @@ class _Run:
                 continue
             match = match_rule(compiled.roots, node, self.facts, opset, shared=rule.shared)
             if match is not None and self.allowed(rule, match) and self.apply(rule, match):
-                return node.graph is not None
+                return True
         return False
 
     def allowed(self, rule: Rule, match: Match) -> bool:
@@ -139,20 +139,19 @@ class _Run:
     def replace(self, root: Node, results: Sequence[Value], builder: Builder) -> None:
         """Let the users of the root's results read the replacement; remove what is dead; queue what changed."""
         sources = [value for value in root.inputs if value is not None]
+        users = [user for value in root.outputs for user, _ in value.uses()]
         inherit(root, builder.nodes)
         for old, new in zip(root.outputs, results, strict=False):
             forward(old, new, self.names)
         remove_dead([root])
         self.push(builder.nodes)
-        touched: list[Any] = [*results, *sources]
-        for value in touched:
+        for value in (*results, *sources):
             producer = value.producer()
             if producer is not None and producer.graph is not None:
                 self.push([producer])
-                self.push(inner for graph in subgraphs(producer) for inner in graph)
-        for value in results:
-            if len(value.uses()) <= _MANY_USERS or value.producer() is not None:
-                self.push(user for user, _ in tuple(value.uses()))
+        for user in users:
+            self.push([user])
+            self.push(inner for graph in subgraphs(user) for inner in graph)
 
     def endless(self) -> PassError:
         often = ", ".join(f"{name} ({count} times)" for name, count in self.applied.most_common(3))
@@ -163,10 +162,6 @@ class _Run:
         )
 
 
-_MANY_USERS = 64
-"""A constant or input with more users than this does not wake them all when one more rule refers to it."""
-
-
 def inherit(root: Node, made: Sequence[Node]) -> None:
     """Give the last node made the name, doc string and metadata of the node that it replaces."""
     if not made:
@@ -175,17 +170,3 @@ def inherit(root: Node, made: Sequence[Node]) -> None:
     last.name, root.name = root.name, None
     last.doc_string = root.doc_string
     last.metadata_props.update(root.metadata_props)
-
-
-def bound_names(rule: Rule) -> set[str]:
-    """Return the names that a rule's pattern binds; used to check the replacement's text."""
-    found: set[str] = set()
-    todo: list[Any] = list(parse(rule.match))
-    while todo:
-        item = todo.pop()
-        if isinstance(item, Bind):
-            found.add(item.name)
-        if isinstance(item, NodePattern):
-            found.update(item.outputs, (name for _, (kind, name) in item.attrs if kind == "bind"))
-            todo.extend(item.inputs)
-    return found - {""}

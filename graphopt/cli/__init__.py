@@ -1,0 +1,26 @@
+"""Floor 6: the command line. Importing it loads no IR, no numpy and no runtime; the commands do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code of the contract."""
+    from graphopt.cli.app import app
+    from graphopt.cli.failures import explain
+
+    try:
+        code = app.main(args=argv, prog_name="graphopt", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone (`graphopt passes | head`): nothing is left to say to anyone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - the last frame: every error becomes a message and an exit code
+        code = explain(error, debug="--debug" in (sys.argv if argv is None else argv))
+    sys.exit(code if isinstance(code, int) else 0)

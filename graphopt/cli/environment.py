@@ -1,0 +1,42 @@
+"""The commands about this machine: env and demo."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import rich_click as click
+
+from graphopt.cli.choices import common
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@common()
+def env(form: str, **_: Any) -> None:
+    """Say what graphopt finds here: versions, processor, execution providers."""
+    from graphopt.cli.output import show_tables
+    from graphopt.measure.machine import machine_table
+
+    show_tables([machine_table()], form)
+
+
+@click.command()
+@click.option("--keep", metavar="FOLDER", help="Keep the model before and after in FOLDER.")
+@common("table", "json")
+def demo(keep: str | None, *, form: str, quiet: bool, **_: Any) -> None:
+    """Optimize, verify and time a small network that reads handwritten digits; it comes with graphopt."""
+    from graphopt.cli.output import show_json, show_report, show_tables
+    from graphopt.demo import run
+
+    outcome = run(keep)
+    if form == "json":
+        show_json(outcome)
+        return
+    show_report(outcome.report, form, quiet=quiet)
+    show_tables([outcome.table()], form)
+    sys.stdout.write(outcome.comparison.verdict + "\n")
+
+
+COMMANDS = (env, demo)

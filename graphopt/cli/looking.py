@@ -1,0 +1,136 @@
+"""The commands that only look: inspect, diff, check, verify, compare."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from graphopt.cli.choices import common
+from graphopt.errors import VerificationError
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.argument("model")
+@click.option("--text", is_flag=True, help="Print the graph in ONNX's textual form.")
+@common()
+def inspect(model: str, *, text: bool, form: str, **_: Any) -> None:
+    """Say what MODEL is made of: interface, opsets, operators, parameters, size."""
+    from graphopt.cli.output import show_tables
+    from graphopt.graph.load import load
+    from graphopt.report.inspection import inspection
+    from graphopt.tables import plain
+
+    loaded = load(Path(model))
+    if text:
+        from graphopt.graph.text import to_text
+
+        lines = to_text(loaded).split("\n")
+        sys.stdout.write("\n".join(plain(line) for line in lines) + "\n")
+        return
+    show_tables(inspection(loaded), form)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@common()
+def diff(a: str, b: str, *, form: str, **_: Any) -> None:
+    """Compare the graphs of A and B: interface, metadata, operators, and the nodes that only one of them has."""
+    from graphopt.cli.output import show_tables
+    from graphopt.graph.load import load
+    from graphopt.report.difference import difference
+
+    show_tables(difference(load(Path(a)), load(Path(b))), form)
+
+
+@click.command()
+@click.argument("model")
+@common("table", "json")
+def check(model: str, *, form: str, quiet: bool, **_: Any) -> None:
+    """Check that MODEL is a valid model; exit 3 and say what is wrong if it is not."""
+    from graphopt.cli.output import show_json
+    from graphopt.graph.load import load
+    from graphopt.tables import plain
+
+    loaded = load(Path(model))
+    if form == "json":
+        show_json({"model": model, "valid": True, "remarks": loaded.remarks})
+    elif not quiet:
+        sys.stdout.write(f"{plain(model)}: valid\n")
+        for remark in loaded.remarks:
+            sys.stdout.write(f"note: {plain(remark)}\n")
+
+
+_data = (
+    click.option("--task", default="", metavar="TASK", help="Real inputs; without it, inputs are drawn."),
+    click.option("--samples", type=click.IntRange(1), default=3, show_default=True, help="How many inputs to take."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn inputs."),
+    click.option("--custom-ops", multiple=True, metavar="LIB.so", type=click.Path(exists=True, dir_okay=False),
+                 help="A library of custom operators for onnxruntime; repeatable."),
+)
+
+
+def _with_data(command: Any) -> Any:
+    for option in reversed(_data):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b", required=False)
+@click.option("--manifest", is_flag=True, help="Check A against the content hash in its own manifest instead.")
+@_with_data
+@common("table", "json")
+def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **given: Any) -> None:
+    """Run A and B on the same inputs and compare their outputs; exit 6 if they differ."""
+    from graphopt.cli.output import show_json
+    from graphopt.pipeline.proof import check_manifest, compare_files
+    from graphopt.tables import plain
+
+    if b is None and not manifest:
+        raise click.UsageError("give a second model, or --manifest")
+    if b is None:
+        record = check_manifest(Path(a))
+    else:
+        record = compare_files(Path(a), Path(b), given["task"], given["samples"], given["seed"], given["custom_ops"])
+    if form == "json":
+        show_json(record)
+    elif not quiet:
+        error = "" if record.max_error is None else f", largest error {record.max_error:.1e}"
+        sys.stdout.write(f"{record.status}: {plain(record.detail)}{error} ({record.feeds} {record.source} inputs)\n")
+    if record.status == "different":
+        raise VerificationError("the models differ", where=record.detail)
+    if record.status == "not-run":
+        raise VerificationError("the models could not be compared", where=record.detail)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the runtime.")
+@click.option("--budget", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS",
+              help="Time to spend on measuring.")
+@_with_data
+@common()
+def compare(a: str, b: str, *, form: str, **given: Any) -> None:
+    """Compare A and B in numbers and in time, in turns, with A against itself as the noise floor."""
+    from graphopt.cli.output import show_json, show_tables
+    from graphopt.measure.compare import compare_models
+
+    outcome = compare_models(Path(a), Path(b), given["task"], threads=given["threads"], budget_s=given["budget"],
+                             seed=given["seed"], custom_ops=given["custom_ops"])
+    if form == "json":
+        show_json(outcome)
+        return
+    show_tables([outcome.table()], form)
+    if form == "table":
+        sys.stdout.write(outcome.verdict + "\n")
+
+
+COMMANDS = (inspect, diff, check, verify, compare)

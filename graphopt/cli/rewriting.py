@@ -1,0 +1,129 @@
+"""The commands that rewrite models: optimize, run, and the list of passes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from graphopt.cli.choices import common, default_output, parse_dims, rewriting, split_names, verifying
+from graphopt.errors import UsageError, nearest
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.argument("model")
+@click.option("-o", "--output", metavar="OUT", help="Where to save the result [default: MODEL with .opt.onnx].")
+@rewriting
+@verifying
+@click.option("--in-place", is_flag=True, help="Allow OUT to be MODEL itself.")
+@click.option("--dry-run", is_flag=True, help="Do everything but write the result.")
+@click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
+@common()
+def optimize(model: str, **given: Any) -> None:
+    """Rewrite MODEL into an equal one that is smaller and faster, verify it, and save it."""
+    from graphopt.cli.output import show_report
+    from graphopt.pipeline.optimize import optimize as run
+
+    output = Path(given["output"]) if given["output"] else default_output(model)
+    check_output(Path(model), output, in_place=given["in_place"])
+    show = Progress(quiet=given["quiet"] or given["form"] != "table")
+    options = make_options(given)
+    with show:
+        result = run(model, None if given["dry_run"] else output, options=options, progress=show.step)
+    show_report(result.report, given["form"], quiet=given["quiet"])
+
+
+def make_options(given: dict[str, Any]) -> Any:
+    """Make `Options` of what the command line gives."""
+    from graphopt.pipeline.options import Options
+    from graphopt.pipeline.toml import pipeline_text
+
+    plain = ("target", "exact", "fast_math", "freeze", "keep_opset", "stop_after", "max_tensor_bytes", "seed", "verify",
+             "on_mismatch", "require_verify", "task", "samples", "custom_ops")
+    chosen = {name: given[name] for name in plain if name in given}
+    return Options(
+        **chosen,
+        pipeline=pipeline_text(given["pipeline"]),
+        skip=split_names(given["skip"]),
+        dims=parse_dims(given["dims"]),
+        remarks=bool(given.get("remarks")),
+    )
+
+
+def check_output(model: Path, output: Path, *, in_place: bool) -> None:
+    """Refuse to overwrite the input unasked.
+
+    Raises `UsageError` if both are the same file, by name or by link.
+    """
+    same = output.exists() and model.exists() and os.path.samefile(model, output)
+    if same and not in_place:
+        raise UsageError(
+            f"the output {str(output)!r} is the input", advice="name another file with -o, or say --in-place"
+        )
+
+
+class Progress:
+    """Show on a terminal which step is running, in one line that is wiped at the end."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._live = sys.stderr.isatty() and not quiet
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write("")
+
+    def step(self, name: str) -> None:
+        """Show the name of the step."""
+        self._write(f"{name} ...")
+
+    def _write(self, text: str) -> None:
+        if self._live:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+
+
+@click.command()
+@click.argument("name", required=False)
+@common()
+def passes(name: str | None, form: str, **_: Any) -> None:
+    """List the passes and rules that can stand in a pipeline, or describe the one NAMEd."""
+    from graphopt.cli.output import show_tables
+    from graphopt.pipeline.catalogue import describe, list_passes
+    from graphopt.pipeline.registry import installed
+
+    registry = installed()
+    if name is None:
+        show_tables(list_passes(registry), form)
+        return
+    if name not in registry.names():
+        raise UsageError(f"unknown pass {name!r}", advice=nearest(name, registry.names()) or "see `graphopt passes`")
+    show_tables(describe(registry, name), form)
+
+
+@click.command()
+@click.argument("file", metavar="FILE.toml")
+@click.option("--models", multiple=True, metavar="GLOB", help="Models to run it on, instead of those in the file.")
+@click.option("--resume", is_flag=True, help="Leave out models whose result is there and came from the same run.")
+@common("table", "json")
+def run(file: str, models: tuple[str, ...], *, resume: bool, form: str, quiet: bool, **_: Any) -> None:
+    """Run the pipeline that FILE.toml describes on the models that it names."""
+    from graphopt.cli.output import show_report, show_tables
+    from graphopt.pipeline.batch import run_file
+
+    outcome = run_file(Path(file), models, resume=resume)
+    for report in outcome.reports:
+        show_report(report, form, quiet=quiet)
+    if form == "table" and not quiet:
+        show_tables([outcome.table()], form)
+    if outcome.failures:
+        raise outcome.failures[0]
+
+
+COMMANDS = (optimize, run, passes)

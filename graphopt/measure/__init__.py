@@ -1,0 +1,1 @@
+"""Floor 4: measurements of models: paired timing, comparison, the machine."""

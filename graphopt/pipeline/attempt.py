@@ -1,0 +1,91 @@
+"""Run a pipeline over a freshly loaded model, as often as verification and bisection need it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphopt.graph.load import load
+from graphopt.graph.model import Model
+from graphopt.graph.specialize import specialize
+from graphopt.graph.stats import GraphStats, stats
+from graphopt.pipeline.context import Context
+from graphopt.pipeline.options import Options
+from graphopt.pipeline.registry import installed
+from graphopt.pipeline.runner import Instrument, Pipeline, Timer
+from graphopt.rewrite.driver import Selection
+from graphopt.rewrite.steps import Steps
+from graphopt.runtime.evaluate import evaluate
+from graphopt.runtime.process import Worker
+
+__all__ = ["Attempt", "Attempts"]
+
+
+@dataclass
+class Attempt:
+    """A model after a pipeline, with the context that it ran in."""
+
+    model: Model
+    context: Context
+    timer: Timer
+    before: GraphStats
+
+    @property
+    def steps(self) -> Steps:
+        """The rewrites that were done."""
+        return self.context.steps
+
+
+class Attempts:
+    """Make attempts from one file: each loads it anew, so that withheld steps leave no trace."""
+
+    def __init__(self, source: Path, options: Options, worker: Worker, progress: Callable[[str], None]) -> None:
+        self.source = source
+        self.options = options
+        self.worker = worker
+        self._progress = progress
+        upgrade = "" if options.keep_opset or options.target == "portable" else "upgrade-opset, "
+        self.pipeline = Pipeline(upgrade + options.pipeline, installed(), options.skip)
+
+    def load(self) -> Model:
+        """Load the model and apply what is chosen about its interface."""
+        model = load(self.source, freeze=self.options.freeze)
+        specialize(model, self.options.dims)
+        return model
+
+    def run(
+        self, limit: int | None = None, skip: Collection[int] = (), instruments: tuple[Instrument, ...] = ()
+    ) -> Attempt:
+        """Run the pipeline with at most `limit` rewrites and without those numbered in `skip`."""
+        options = self.options
+        model = self.load()
+        bounds = [bound for bound in (limit, options.stop_after) if bound is not None]
+        steps = Steps(min(bounds, default=None), {*skip, *options.skip_steps}, remarks=options.remarks)
+        context = Context(
+            model,
+            steps,
+            Selection(options.target, fast_math=options.fast_math, allowed=options.allowed),
+            functools.partial(evaluate, self.worker),
+            tensor_limit=options.max_tensor_bytes,
+        )
+        before = stats(model, context.facts)
+        weights = before.bytes
+        growth = weights // 10 + (1 << 20) if options.max_growth_bytes is None else options.max_growth_bytes
+        context.size_limit = weights + growth
+        timer = Timer()
+        self.pipeline.run(model, context, (timer, _Progress(self._progress), *instruments))
+        return Attempt(model, context, timer, before)
+
+
+class _Progress:
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def before(self, name: str, model: Model) -> None:
+        del model
+        self._tell(name)
+
+    def after(self, name: str, model: Model, changes: int) -> None:
+        del name, model, changes

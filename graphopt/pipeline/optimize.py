@@ -1,0 +1,201 @@
+"""Optimize a model: run the pipeline, prove the result, roll back what is wrong, save."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from graphopt.errors import VerificationError
+from graphopt.graph.model import Model
+from graphopt.graph.save import Staged, refresh_value_info, save, stage
+from graphopt.graph.stats import stats
+from graphopt.pipeline.attempt import Attempt, Attempts
+from graphopt.pipeline.manifest import write_manifest
+from graphopt.pipeline.options import Options
+from graphopt.pipeline.proof import Proof
+from graphopt.pipeline.report import Report, RolledBack, VerifyRecord, versions
+from graphopt.pipeline.rollback import first_bad
+from graphopt.runtime.process import Worker
+
+__all__ = ["Result", "optimize"]
+
+MAX_ROLLBACKS = 16
+"""After so many wrong rewrites, the rules they belong to are left out altogether."""
+
+
+@dataclass
+class Result:
+    """What `optimize` returns: the model, and the report of what was done to it."""
+
+    model: Model
+    report: Report
+
+    def save(self, path: str | Path) -> None:
+        """Save the model atomically: `path` holds the old file or the new one, never a part.
+
+        Raises `OutputError` if it cannot be written.
+        """
+        save(self.model, Path(path))
+
+
+def optimize(
+    model: str | Path | Model,
+    output: str | Path | None = None,
+    *,
+    options: Options | None = None,
+    progress: Callable[[str], None] | None = None,
+    **choices: object,
+) -> Result:
+    """Optimize a model and prove that the result computes the same.
+
+    `model` is a file or a model in memory, which is left as it is; `output` is where to save the result (None: nowhere).
+    `choices` are the fields of `Options`. `progress` is told the name of each step.
+
+    Raises `ModelError`, `UnsupportedError`, `UsageError`, `OutputError` and, under `on_mismatch="fail"` or
+    `require_verify`, `VerificationError`.
+    """
+    options = options or Options(**choices)  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        worker = stack.enter_context(Worker())
+        if options.verify != "off":
+            worker.start()
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="graphopt-")))
+        source = Path(model) if isinstance(model, (str, Path)) else _spill(model, folder)
+        target = Path(output) if output is not None else None
+        tell = progress or (lambda _: None)
+        return _Run(source, target, folder, options, worker, tell).run()
+
+
+def _spill(model: Model, folder: Path) -> Path:
+    """Write a model in memory to a file, because every attempt begins with loading."""
+    path = folder / "input.onnx"
+    save(model, path)
+    return path
+
+
+class _Run:
+    def __init__(
+        self,
+        source: Path,
+        output: Path | None,
+        folder: Path,
+        options: Options,
+        worker: Worker,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.started = time.perf_counter()
+        self.source, self.output, self.folder, self.options = source, output, folder, options
+        self.tell = tell
+        self.attempts = Attempts(source, options, worker, tell)
+        self.proof = Proof(source, options, worker)
+        self.rolled_back: list[RolledBack] = []
+
+    def run(self) -> Result:
+        attempt = self.attempts.run()
+        while True:
+            staged = self.stage(attempt)
+            try:
+                record = self.prove(attempt, staged)
+            except BaseException:
+                staged.discard()
+                raise
+            if record.status != "different":
+                return self.finish(attempt, staged, record)
+            staged.discard()
+            attempt = self.roll_back(attempt, record)
+
+    def stage(self, attempt: Attempt) -> Staged:
+        """Write the result beside its place, so that exactly those bytes are verified and then renamed."""
+        self.tell("save")
+        refresh_value_info(attempt.model, attempt.context.facts)
+        if attempt.steps.done:
+            write_manifest(attempt.model, self.attempts.pipeline.text)
+        return stage(attempt.model, self.output or self.folder / "output.onnx", unchanged=not attempt.steps.done)
+
+    def prove(self, attempt: Attempt, staged: Staged) -> VerifyRecord:
+        self.tell("verify")
+        record = self.proof.compare(attempt.model, attempt.steps, staged.model_path)
+        if self.options.require_verify and record.status in {"off", "not-run"}:
+            raise VerificationError(
+                "the result could not be verified", where=record.detail, advice="leave out --require-verify to accept it"
+            )
+        return record
+
+    def roll_back(self, attempt: Attempt, record: VerifyRecord) -> Attempt:
+        """Withhold the first rewrite that makes the result wrong, and run again without it."""
+        skip = {each.step.number for each in self.rolled_back}
+
+        def is_bad(limit: int) -> bool:
+            trial = self.attempts.run(limit, skip)
+            staged = stage(trial.model, self.folder / "trial.onnx")
+            try:
+                return self.proof.compare(trial.model, trial.steps, staged.model_path).status == "different"
+            finally:
+                staged.discard()
+
+        self.tell("bisect")
+        number = first_bad(attempt.steps.count, is_bad)
+        step = None if number is None else next((s for s in attempt.steps.done if s.number == number), None)
+        if step is None:
+            raise VerificationError(
+                "the result differs from the original, and no single rewrite is to blame",
+                where=record.detail,
+                advice="report it with the model; --verify off accepts the result unproven",
+            )
+        if self.options.on_mismatch == "fail":
+            raise VerificationError(
+                f"rewrite {step.rule!r} changes what the model computes",
+                where=f"at node {step.node!r}, step {step.number}: {record.detail}",
+                advice=f"go on without it: --skip {step.rule}",
+            )
+        self.rolled_back.append(RolledBack(step, record.detail, self.keep_reproducer(step.number, skip)))
+        return self.attempts.run(skip={*skip, step.number})
+
+    def keep_reproducer(self, number: int, skip: set[int]) -> str:
+        """Keep the model right before and right after the wrong rewrite, beside the output."""
+        if self.output is None:
+            return ""
+        folder = self.output.with_name(f"{self.output.name}.mismatch-{number}")
+        folder.mkdir(exist_ok=True)
+        for name, limit in (("before.onnx", number - 1), ("after.onnx", number)):
+            save(self.attempts.run(limit, skip).model, folder / name)
+        return str(folder)
+
+    def finish(self, attempt: Attempt, staged: Staged, record: VerifyRecord) -> Result:
+        after = stats(attempt.model, attempt.context.facts)
+        report = Report(
+            model=str(self.source),
+            output="" if self.output is None else str(self.output),
+            target=self.options.target,
+            pipeline=self.attempts.pipeline.text,
+            before=attempt.before,
+            after=after,
+            before_sha256=_sha256(self.source),
+            after_sha256=_sha256(staged.model_path),
+            before_bytes=self.source.stat().st_size,
+            after_bytes=staged.model_path.stat().st_size,
+            passes=attempt.timer.records(),
+            rules=dict(Counter(step.rule for step in attempt.steps.done)),
+            verification=record,
+            rolled_back=tuple(self.rolled_back),
+            remarks=tuple(attempt.steps.remarks),
+            notes=tuple(attempt.model.remarks),
+            seed=self.options.seed,
+            versions=versions(),
+        )
+        if self.output is None:
+            staged.discard()
+        else:
+            staged.commit()
+        return Result(attempt.model, replace(report, seconds=time.perf_counter() - self.started))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,78 @@
+"""Say what a run did: the frozen record whose JSON is the product; everything printed is a view of it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from graphopt.graph.stats import GraphStats
+from graphopt.pipeline.runner import PassRecord
+from graphopt.rewrite.steps import Remark, Step
+
+__all__ = ["Report", "RolledBack", "VerifyRecord", "versions"]
+
+
+@dataclass(frozen=True)
+class VerifyRecord:
+    """How the result was compared with the original.
+
+    `status`: `same`, `different`, `not-run` (the runtime cannot run this model, or it has random operators), `unchanged`
+    (nothing was rewritten) or `off`. `max_error` is relative to the largest magnitude of the output it occurs in, None if
+    nothing was compared; `tolerance` is what was allowed. `feeds` counts the inputs that both were run on.
+    """
+
+    status: str
+    detail: str = ""
+    max_error: float | None = None
+    tolerance: float | None = None
+    bit_identical: bool | None = None
+    feeds: int = 0
+    source: str = "drawn"
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """A rewrite that verification found wrong and that was left out; `reproducer` is a folder, empty if none was kept."""
+
+    step: Step
+    reason: str
+    reproducer: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a run did, asked for and found."""
+
+    model: str
+    output: str
+    target: str
+    pipeline: str
+    before: GraphStats
+    after: GraphStats
+    before_sha256: str
+    after_sha256: str
+    before_bytes: int
+    after_bytes: int
+    passes: tuple[PassRecord, ...]
+    rules: dict[str, int]
+    verification: VerifyRecord
+    rolled_back: tuple[RolledBack, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    seed: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of graphopt and of what its results depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("graphopt", "onnx", "onnxruntime", "onnx-ir", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
