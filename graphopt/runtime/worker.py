@@ -102,7 +102,9 @@ class _Service:
         start = time.perf_counter()
         found = _guard("run", lambda: plain(self.session, feed))
         self.results[request["key"]] = found
-        return {"seconds": time.perf_counter() - start}, []
+        seconds = time.perf_counter() - start
+        elements = sum(value.size if hasattr(value, "size") else 1 for value in found)
+        return {"seconds": seconds, "elements": elements}, []
 
     def compare(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
         from graphopt.runtime.difference import differ  # noqa: PLC0415 - after the hello

@@ -1,0 +1,320 @@
+"""Compare a result with its original by running both in the child, one after the other."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphopt.runtime.difference import Difference
+from graphopt.runtime.feeds import FeedKind, FeedsPlan, assignments, draw, undrawable
+from graphopt.runtime.limits import Limits
+from graphopt.runtime.process import RequestError, Worker, WorkerDied
+from graphopt.runtime.tolerance import Tolerance
+from graphopt.runtime.verdict import Verification, fault, summarize
+
+if TYPE_CHECKING:
+    from graphopt.runtime.frames import Array
+
+__all__ = ["Budget", "Verifier", "verify"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What verification may spend.
+
+    `seconds` bounds each loading and each inference (default: 10, and 1 more for each MB of the model), `search_seconds`
+    the search for sizes that run. After an inference slower than `slow_seconds` one feed is enough. `memory_bytes`
+    bounds the child (default: nine tenths of what the machine has free).
+    """
+
+    seconds: float | None = None
+    search_seconds: float = 10.0
+    slow_seconds: float = 5.0
+    feeds: int = 3
+    memory_bytes: int | None = None
+    threads: int = 0
+
+    def limits(self, path: Path) -> Limits:
+        """Return the bounds of one request about the model at `path`."""
+        seconds = 10.0 + path.stat().st_size / 1e6 if self.seconds is None else self.seconds
+        return Limits(memory_bytes=self.memory_bytes or _free_bytes(), wall_seconds=seconds)
+
+
+@dataclass(frozen=True)
+class _Feed:
+    key: str
+    kind: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Reference:
+    """What is known of the original: why it does not run, or what it was fed and where its results lie."""
+
+    trouble: str = ""
+    generation: int = 0
+    interface: dict[str, Any] = field(default_factory=dict)
+    feeds: list[_Feed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    slow: bool = False
+    seconds: float = 0.0
+
+
+class _NotRun(Exception):  # noqa: N818 - it names an outcome
+    """Say why the original cannot be run."""
+
+
+def _free_bytes() -> int:
+    import psutil  # noqa: PLC0415 - not free
+
+    return int(psutil.virtual_memory().available * 0.9)
+
+
+def _one_line(error: BaseException) -> str:
+    text = getattr(error, "detail", "") or str(error)
+    line = next((line for line in text.splitlines() if line.strip()), "no message")
+    return "".join(char if char.isprintable() else "?" for char in line)[:300]
+
+
+class Verifier:
+    """Run the original once, keep its results in the child, and judge any number of results against them."""
+
+    def __init__(self, worker: Worker, before: str | Path, plan: FeedsPlan, budget: Budget = Budget()) -> None:
+        self.worker = worker
+        self.before = Path(before)
+        self.plan = plan
+        self.budget = budget
+        self._limits = budget.limits(self.before)
+        self._threads = budget.threads or min(2, os.cpu_count() or 1)
+        self._reference: _Reference | None = None
+
+    def observe(self) -> str:
+        """Run the original unless its results are at hand; return why that is not possible, or the empty string."""
+        known = self._reference
+        if known is not None and (known.trouble or known.generation == self.worker.generation):
+            return known.trouble
+        skip: set[str] = set()
+        while True:
+            self._reference = reference = _Reference()
+            try:
+                self._observe(reference, skip)
+            except _NotRun as error:
+                reference.trouble = str(error)
+            except RequestError as error:
+                reference.trouble = f"the runtime cannot run the original: {_one_line(error)}"
+            except WorkerDied as error:
+                kind = next((kind for kind in self._optional(reference) if kind not in skip), "")
+                if kind:
+                    # An optional feed crashed the original: leave it out, as the results are lost with the child.
+                    skip.add(kind)
+                    continue
+                reference.trouble = f"the original ends the runtime's process: {_one_line(error)}"
+            self._ask("close", {}) if self.worker.pid and not reference.trouble else None
+            return reference.trouble
+
+    def judge(self, after: str | Path, tolerance: Tolerance) -> Verification:
+        """Run the result and compare it with the original."""
+        if self.observe():
+            return Verification("not-run", self._known.trouble)
+        try:
+            return self._judge(Path(after), tolerance)
+        except (WorkerDied, RequestError) as error:
+            return Verification("different", f"the result does not run: {_one_line(error)}")
+
+    @property
+    def _known(self) -> _Reference:
+        if self._reference is None:
+            raise ValueError("observe() comes first")
+        return self._reference
+
+    def _ask(self, op: str, arguments: dict[str, Any], arrays: Sequence[Array] = ()) -> dict[str, Any]:
+        return self.worker.request(op, arguments, arrays, self._limits)[0]
+
+    def _open(self, path: Path, nudged: str = "", replaced: Sequence[str] = ()) -> dict[str, Any]:
+        request = {
+            "path": str(path.resolve()),
+            "threads": self._threads,
+            "custom_ops": [str(Path(library).resolve()) for library in self.plan.custom_ops],
+            "nudged": nudged,
+            "replaced": list(replaced),
+        }
+        return self._ask("open", request)
+
+    # The original.
+
+    @staticmethod
+    def _optional(reference: _Reference) -> list[str]:
+        """Name the optional feeds, the one that was tried last first."""
+        return [note.removeprefix("trying ") for note in reversed(reference.notes) if note.startswith("trying ")]
+
+    def _observe(self, reference: _Reference, skip: set[str]) -> None:
+        if not self.plan.given and (why := undrawable(self.plan.specs)):
+            raise _NotRun(f"no feed can be drawn: {why}")
+        reference.interface = self._open(self.before)
+        reference.generation = self.worker.generation
+        if self.plan.given:
+            self._observe_given(reference)
+            return
+        first = self._search(reference, "normal", {})
+        if first is None:
+            raise _NotRun(f"no drawn feed runs: {reference.notes[-1]}")
+        reference.notes.clear()
+        if reference.slow or self.budget.feeds < 2:
+            return
+        if "second" not in skip:
+            reference.notes.append("trying second")
+            self._observe_second(reference, first)
+        if "special" not in skip and self.budget.feeds > 2:
+            reference.notes.append("trying special")
+            kind: FeedKind = "extreme" if self.plan.extremes else "special"
+            self._attempt(reference, kind, first.sizes, hinted=True)
+        reference.notes = [f"{kind} feed crashes the original" for kind in sorted(skip)]
+
+    def _observe_given(self, reference: _Reference) -> None:
+        for feed in itertools.islice(self.plan.given, self.budget.feeds):
+            self._run_before(reference, "given", {}, feed)
+            if reference.slow:
+                return
+
+    def _observe_second(self, reference: _Reference, first: _Feed) -> None:
+        free = {name: size for name, size in first.sizes.items() if name not in self.plan.fixed}
+        if free and self._search(reference, "positive", free) is not None:
+            return
+        if not self._attempt(reference, "positive", first.sizes, hinted=True):
+            self._attempt(reference, "positive", first.sizes, hinted=False)
+
+    def _search(self, reference: _Reference, kind: FeedKind, avoid: Mapping[str, int]) -> _Feed | None:
+        """Walk through likely sizes until the original runs."""
+        deadline = time.monotonic() + self.budget.search_seconds
+        for sizes, hinted in self._tries(avoid):
+            if self._attempt(reference, kind, sizes, hinted=hinted):
+                return reference.feeds[-1]
+            if time.monotonic() > deadline:
+                break
+        return None
+
+    def _tries(self, avoid: Mapping[str, int]) -> Iterator[tuple[dict[str, int], bool]]:
+        integers = any(spec.dtype.startswith(("int", "uint")) for spec in self.plan.specs)
+        for sizes in assignments(self.plan.specs, self.plan.fixed, avoid):
+            yield sizes, True
+            if integers:
+                yield sizes, False
+
+    def _attempt(self, reference: _Reference, kind: FeedKind, sizes: Mapping[str, int], *, hinted: bool) -> bool:
+        hints = self.plan.hints if hinted else None
+        seed = self.plan.seed + len(reference.feeds)
+        try:
+            return self._run_before(reference, kind, sizes, draw(self.plan.specs, seed, sizes, kind, hints))
+        except RequestError as error:
+            if not reference.feeds:
+                reference.notes.append(_one_line(error))
+            return False
+
+    def _run_before(
+        self, reference: _Reference, kind: str, sizes: Mapping[str, int], feed: Mapping[str, Array]
+    ) -> bool:
+        key = f"{len(reference.feeds)}"
+        self._ask("feed", {"key": key, "names": list(feed)}, list(feed.values()))
+        reply = self._ask("run", {"feed": key, "key": f"before {key}"})
+        if not reply["elements"] and kind != "given":
+            reference.notes.append("all results are empty")
+            return False
+        reference.seconds += reply["seconds"]
+        reference.slow = reference.slow or reply["seconds"] > self.budget.slow_seconds
+        reference.feeds.append(_Feed(key, kind, dict(sizes)))
+        return True
+
+    # The result.
+
+    def _judge(self, after: Path, tolerance: Tolerance) -> Verification:
+        reference = self._known
+        if self._open(after) != reference.interface:
+            return Verification("different", "the names or types of inputs or outputs changed")
+        seconds = reference.seconds
+        found: list[tuple[_Feed, Difference]] = []
+        for feed in reference.feeds:
+            seconds += self._ask("run", {"feed": feed.key, "key": "after"})["seconds"]
+            found.extend((feed, one) for one in self._compare(feed, "after"))
+        self._ask("forget", {"keys": ["after"]})
+        self._ask("close", {})
+        return self._conclude(found, tolerance, seconds)
+
+    def _compare(self, feed: _Feed, key: str) -> list[Difference]:
+        names = [name for name, _ in self._known.interface["outputs"]]
+        reply = self._ask("compare", {"before": f"before {feed.key}", "after": key, "names": names})
+        return [Difference(**one) for one in reply["differences"]]
+
+    def _conclude(
+        self, found: list[tuple[_Feed, Difference]], tolerance: Tolerance, seconds: float
+    ) -> Verification:
+        reference = self._known
+        if self.plan.random:
+            bad = [f"output {one.name!r} {one.problem}" for _, one in found if one.problem]
+        else:
+            bad = [text for feed, one in found if (text := fault(one, tolerance, feed.kind))]
+        conditioned = False
+        if bad and not self.plan.random:
+            noise = {feed.key: self._noise(feed, tolerance) for feed in {id(feed): feed for feed, _ in found}.values()}
+            still = [
+                text for feed, one in found if (text := fault(one, tolerance, feed.kind, noise[feed.key].get(one.name, ())))
+            ]
+            conditioned, bad = not still, still
+        return Verification(
+            status="different" if bad else "same",
+            reason=bad[0] if bad else "",
+            outputs=summarize((feed.kind, one) for feed, one in found),
+            feeds=len(reference.feeds),
+            sizes=tuple(feed.sizes for feed in reference.feeds),
+            kinds=tuple(feed.kind for feed in reference.feeds),
+            conditioned=conditioned,
+            values_compared=not self.plan.random,
+            notes=tuple(reference.notes),
+            inference_seconds=seconds,
+        )
+
+    def _noise(self, feed: _Feed, tolerance: Tolerance) -> dict[str, list[Difference]]:
+        """Measure what the smallest change of its inputs, or of `nudgeable` initializers, does to the original."""
+        found: dict[str, list[Difference]] = {}
+        try:
+            for seed in (1, 2):
+                self._run_nudged(feed, tolerance, seed)
+                for one in self._compare(feed, "nudged"):
+                    found.setdefault(one.name, []).append(one)
+        except (RequestError, WorkerDied):
+            return {}
+        self._ask("forget", {"keys": ["nudged"]})
+        return found
+
+    def _run_nudged(self, feed: _Feed, tolerance: Tolerance, seed: int) -> None:
+        step = {"epsilon": tolerance.epsilon("float32"), "seed": seed}
+        moved = self._ask("nudge", {"source": feed.key, "key": "nudged", **step})["moved"]
+        if moved or not self.plan.nudgeable:
+            self._open(self.before)
+            self._ask("run", {"feed": "nudged", "key": "nudged"})
+            return
+        weights = self.plan.nudgeable
+        self._ask("feed", {"key": "weights", "names": list(weights)}, list(weights.values()))
+        self._ask("nudge", {"source": "weights", "key": "weights", **step})
+        self._open(self.before, "weights", list(weights))
+        self._ask("run", {"feed": feed.key, "key": "nudged"})
+
+
+def verify(
+    worker: Worker,
+    before: str | Path,
+    after: str | Path,
+    plan: FeedsPlan,
+    tolerance: Tolerance,
+    budget: Budget = Budget(),
+) -> Verification:
+    """Run the original and the result on the same feeds and compare all outputs.
+
+    Both run in the child, one at a time, with the runtime's optimizer off: two normal feeds, the second of other sizes
+    where dims are symbolic, and one with special values.
+    """
+    return Verifier(worker, before, plan, budget).judge(after, tolerance)
