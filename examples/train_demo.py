@@ -49,20 +49,37 @@ class LayerScale(nn.Module):
         return y.permute(0, 3, 1, 2)
 
 
+class SqueezeExcite(nn.Module):
+    """Weigh channels by their means, written as in most implementations of Hu et al. (2018), expand_as included."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.narrow = nn.Linear(channels, channels // 4, bias=False)
+        self.widen = nn.Linear(channels // 4, channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, _, _ = x.size()
+        y = self.pool(x).view(n, c)
+        y = torch.sigmoid(self.widen(functional.relu(self.narrow(y))))
+        return x * y.view(n, c, 1, 1).expand_as(x)
+
+
 class Block(nn.Module):
-    """Convolve, normalize, rectify; add the input where the widths agree."""
+    """Convolve, normalize, weigh, rectify; add the input where the widths agree."""
 
     def __init__(self, inputs: int, outputs: int, drop: float) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
         self.scale = LayerScale(outputs)
+        self.weigh = SqueezeExcite(outputs)
         self.drop = nn.Dropout2d(drop)
         self.strength = 1.0
         self.residual = inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.scale(self.norm(self.conv(x)))
+        y = self.weigh(self.scale(self.norm(self.conv(x))))
         if self.residual:
             y = x + self.drop(y) * self.strength
         return functional.relu(y)

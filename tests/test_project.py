@@ -23,12 +23,19 @@ FUNCTION_LINES = 40
 FUNCTION_BRANCHES = 8
 RULE_LINES = 15
 PUBLIC = [
+    "GraphOptError",
+    "Model",
     "Options",
+    "Pass",
     "Report",
     "Result",
+    "Rule",
+    "SurgeonPass",
     "__version__",
     "from_graphsurgeon",
+    "load",
     "optimize",
+    "save",
     "to_graphsurgeon",
 ]
 HEAVY = {"google", "ml_dtypes", "numpy", "onnx", "onnx_graphsurgeon", "onnx_ir", "onnxruntime", "sympy"}
