@@ -1,7 +1,7 @@
 """Optimize a small network that reads handwritten digits, and show what that changes.
 
-`digits.onnx` was trained and exported by `examples/train_demo.py`; `digits.npz` holds 300 samples that it never saw, from
-scikit-learn's digits: `pixels` [300, 8, 8, 1] of 0 to 16, and `labels` [300].
+`digits.onnx` was trained and exported by `examples/train_demo.py`; `digits.npz` holds 300 samples that it never saw,
+from scikit-learn's digits: `pixels` [300, 8, 8, 1] of 0 to 16, and `labels` [300].
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ __all__ = ["DATA", "MODEL", "Outcome", "run"]
 MODEL = Path(__file__).with_name("digits.onnx")
 DATA = Path(__file__).with_name("digits.npz")
 BATCH = 50
-TIMING_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,10 @@ class Outcome:
         return Table(("", "before", "after", "change"), rows, timing.title, frozenset({1, 2, 3}))
 
 
-def run(keep: str | Path | None = None) -> Outcome:
+def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
     """Optimize the digits network, verify it on real samples, and compare accuracy and latency.
 
-    The model before and after is left in the folder `keep` if one is named.
+    The model before and after is left in the folder `keep` if one is named. Timing takes `budget_s` seconds.
 
     Raises `OutputError` if `keep` cannot be written.
     """
@@ -73,7 +72,7 @@ def run(keep: str | Path | None = None) -> Outcome:
         for index, batch in enumerate(batches):
             np.savez(task / f"batch_{index}.npz", pixels=batch)
         report = graphopt.optimize(before, after, target="ort-cpu", task=str(task), samples=len(batches)).report
-        comparison = compare_models(before, after, str(task), threads=1, budget_s=TIMING_S, seed=0, custom_ops=())
+        comparison = compare_models(before, after, str(task), threads=1, budget_s=budget_s, seed=0, custom_ops=())
         read_before, read_after = _read(before, pixels), _read(after, pixels)
         if keep is not None:
             _keep((before, after), Path(keep))

@@ -1,0 +1,71 @@
+"""Hold the documents to the program: every command in them exists, and every example runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from graphopt.cli.app import app
+from graphopt.demo import DATA, MODEL
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+# `reduce` needs a pipeline that goes wrong, which we do not ship.
+NOT_RUN = {"reduce"}
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("graphopt ")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as README supposes it: a model, its result, and samples."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(MODEL, "model.onnx")
+    shutil.copyfile(MODEL, "model.opt.onnx")
+    with np.load(DATA) as data:
+        np.savez("samples.npz", pixels=data["pixels"][:4].astype(np.float32))
+    return tmp_path
+
+
+def test_readme_shows_commands() -> None:
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_are_understood(line: str, folder: Path) -> None:
+    name, *args = shlex.split(line)[1:]
+    command = app.get_command(click.Context(app), name)
+    assert command is not None, f"no command {name!r}"
+    command.make_context(name, args)
+    assert folder.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.split()[1] not in NOT_RUN])
+def test_commands_run(line: str, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(line)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_python_runs(folder: Path) -> None:
+    examples = blocks("python")
+    assert examples
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})  # noqa: S102
+    assert (folder / "model.opt.onnx").read_bytes() != MODEL.read_bytes()
