@@ -1,0 +1,28 @@
+"""Join the rules of all families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from graphopt.graph.infer import (
+    control,
+    elementwise,
+    generation,
+    matrix,
+    normalization,
+    reduction,
+    shaping,
+    slicing,
+    window,
+)
+from graphopt.graph.infer.site import Operator
+
+__all__ = ["OPERATORS"]
+
+_FAMILIES = (control, elementwise, generation, matrix, normalization, reduction, shaping, slicing, window)
+
+OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
+    {key: rule for family in _FAMILIES for key, rule in family.OPERATORS.items()}
+)
+"""The rules, keyed by domain and operator."""
