@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from graphopt.measure.compare import Comparison
     from graphopt.pipeline.report import Report
-    from graphopt.report.tables import Table
+    from graphopt.tables import Table
 
 __all__ = ["DATA", "MODEL", "Outcome", "run"]
 
@@ -41,7 +41,7 @@ class Outcome:
 
     def table(self) -> Table:
         """Return the table of accuracy and latency."""
-        from graphopt.report.tables import Table
+        from graphopt.tables import Table
 
         accuracy = (f"accuracy on {self.samples} samples", f"{self.accuracy_before:.2%}", f"{self.accuracy_after:.2%}")
         timing = self.comparison.table()
