@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class _Feed:
     key: str
     kind: str
     sizes: Mapping[str, int] = field(default_factory=dict)
+    hinted: bool = True
 
 
 @dataclass
@@ -162,7 +163,7 @@ class Verifier:
             return
         first = self._search(reference, "normal", {})
         if first is None:
-            raise _NotRun(f"no drawn feed runs: {reference.notes[-1]}")
+            raise _NotRun(f"no drawn feed runs: {(reference.notes or ['no size fits'])[0]}")
         reference.notes.clear()
         if reference.slow or self.budget.feeds < 2:
             return
@@ -171,62 +172,72 @@ class Verifier:
             self._observe_second(reference, first)
         if "special" not in skip and self.budget.feeds > 2:
             reference.notes.append("trying special")
-            kind: FeedKind = "extreme" if self.plan.extremes else "special"
-            self._attempt(reference, kind, first.sizes, hinted=True)
-        reference.notes = [f"{kind} feed crashes the original" for kind in sorted(skip)]
+            self._observe_special(reference, first)
+        reference.notes = [note for note in reference.notes if not note.startswith("trying ")]
+        reference.notes += [f"the {kind} feed crashes the original" for kind in sorted(skip)]
 
     def _observe_given(self, reference: _Reference) -> None:
         for feed in itertools.islice(self.plan.given, self.budget.feeds):
-            self._run_before(reference, "given", {}, feed)
+            self._run_before(reference, _Feed(f"{len(reference.feeds)}", "given"), feed)
             if reference.slow:
                 return
 
     def _observe_second(self, reference: _Reference, first: _Feed) -> None:
+        """Feed every symbolic dim with another size, or other values if that is not possible."""
         free = {name: size for name, size in first.sizes.items() if name not in self.plan.fixed}
         if free and self._search(reference, "positive", free) is not None:
             return
-        if not self._attempt(reference, "positive", first.sizes, hinted=True):
-            self._attempt(reference, "positive", first.sizes, hinted=False)
+        if free:
+            reference.notes.append("no second size runs")
+        self._attempt(reference, "positive", first.sizes, hinted=first.hinted)
+
+    def _observe_special(self, reference: _Reference, first: _Feed) -> None:
+        floats = any("float" in spec.dtype for spec in self.plan.specs)
+        kind: FeedKind = "normal" if not floats else "extreme" if self.plan.extremes else "special"
+        if not self._attempt(reference, kind, first.sizes, hinted=first.hinted):
+            reference.notes.append(f"the {kind} feed does not run")
 
     def _search(self, reference: _Reference, kind: FeedKind, avoid: Mapping[str, int]) -> _Feed | None:
-        """Walk through likely sizes until the original runs."""
-        deadline = time.monotonic() + self.budget.search_seconds
-        for sizes, hinted in self._tries(avoid):
-            if self._attempt(reference, kind, sizes, hinted=hinted):
-                return reference.feeds[-1]
-            if time.monotonic() > deadline:
-                break
+        """Walk through likely sizes until the original runs, with hints first and then without them."""
+        start = time.monotonic()
+        orders = [True] if not self._integers else [False, True] if avoid and self._selects else [True, False]
+        for share, hinted in enumerate(orders, 1):
+            for sizes in assignments(self.plan.specs, self.plan.fixed, avoid):
+                if self._attempt(reference, kind, sizes, hinted=hinted):
+                    return reference.feeds[-1]
+                if time.monotonic() - start > self.budget.search_seconds * share / len(orders):
+                    break
         return None
 
-    def _tries(self, avoid: Mapping[str, int]) -> Iterator[tuple[dict[str, int], bool]]:
-        integers = any(spec.dtype.startswith(("int", "uint")) for spec in self.plan.specs)
-        for sizes in assignments(self.plan.specs, self.plan.fixed, avoid):
-            yield sizes, True
-            if integers:
-                yield sizes, False
+    @property
+    def _integers(self) -> bool:
+        return any(spec.dtype.startswith(("int", "uint")) for spec in self.plan.specs)
+
+    @property
+    def _selects(self) -> bool:
+        """Whether a scalar input is compared with constants, and so may select a branch."""
+        return any(spec.dims == () and spec.name in self.plan.hints for spec in self.plan.specs)
 
     def _attempt(self, reference: _Reference, kind: FeedKind, sizes: Mapping[str, int], *, hinted: bool) -> bool:
         hints = self.plan.hints if hinted else None
-        seed = self.plan.seed + len(reference.feeds)
+        at = len(reference.feeds)
+        arrays = draw(self.plan.specs, self.plan.seed + at, sizes, kind, hints)
         try:
-            return self._run_before(reference, kind, sizes, draw(self.plan.specs, seed, sizes, kind, hints))
+            return self._run_before(reference, _Feed(f"{at}", kind, dict(sizes), hinted), arrays)
         except RequestError as error:
             if not reference.feeds:
                 reference.notes.append(_one_line(error))
             return False
 
-    def _run_before(
-        self, reference: _Reference, kind: str, sizes: Mapping[str, int], feed: Mapping[str, Array]
-    ) -> bool:
-        key = f"{len(reference.feeds)}"
-        self._ask("feed", {"key": key, "names": list(feed)}, list(feed.values()))
-        reply = self._ask("run", {"feed": key, "key": f"before {key}"})
-        if not reply["elements"] and kind != "given":
+    def _run_before(self, reference: _Reference, feed: _Feed, arrays: Mapping[str, Array]) -> bool:
+        self._ask("feed", {"key": feed.key, "names": list(arrays)}, list(arrays.values()))
+        reply = self._ask("run", {"feed": feed.key, "key": f"before {feed.key}"})
+        if not reply["elements"] and feed.kind != "given":
             reference.notes.append("all results are empty")
             return False
         reference.seconds += reply["seconds"]
         reference.slow = reference.slow or reply["seconds"] > self.budget.slow_seconds
-        reference.feeds.append(_Feed(key, kind, dict(sizes)))
+        reference.feeds.append(feed)
         return True
 
     # The result.
