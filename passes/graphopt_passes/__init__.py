@@ -10,6 +10,11 @@ from importlib import import_module
 
 __all__ = ["PASSES"]
 
-FAMILIES: tuple[str, ...] = ()
+FAMILIES: tuple[str, ...] = (
+    "lift_constants",
+    "eliminate_dead",
+    "eliminate_common",
+    "deduplicate_initializers",
+)
 
 PASSES = tuple(entry for family in FAMILIES for entry in import_module(f"graphopt_passes.{family}").PASSES)

@@ -1,0 +1,112 @@
+"""Turn computed values into stored ones, and measure what is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphopt.graph._onnx_ir import ir
+from graphopt.graph.model import DataType, Model, Node, Value
+from graphopt.graph.names import Names
+from graphopt.graph.scopes import walk
+
+__all__ = ["constant_attribute", "materialize", "stored_bytes", "tensor_of"]
+
+Array = np.ndarray[Any, Any]
+
+_SCALAR_FORMS = {
+    "value_int": DataType.INT64,
+    "value_ints": DataType.INT64,
+    # A Python float becomes float64 when the element type is not said.
+    "value_float": DataType.FLOAT,
+    "value_floats": DataType.FLOAT,
+}
+
+
+def constant_attribute(node: Node) -> Any:
+    """Return what a `Constant` node holds as a tensor; None if it is sparse, a reference or malformed."""
+    if len(node.attributes) != 1:
+        return None
+    attr = next(iter(node.attributes.values()))
+    if attr.is_ref():
+        return None
+    if attr.name == "value" and attr.type == ir.AttributeType.TENSOR:
+        return attr.as_tensor()
+    if attr.name in _SCALAR_FORMS:
+        return ir.tensor(attr.value, dtype=_SCALAR_FORMS[attr.name])
+    if attr.name in {"value_string", "value_strings"}:
+        texts = [attr.value] if attr.name == "value_string" else list(attr.value)
+        raw = [text.encode() if isinstance(text, str) else bytes(text) for text in texts]
+        shape = () if attr.name == "value_string" else (len(raw),)
+        return ir.StringTensor(raw, shape=ir.Shape(shape))
+    return None
+
+
+def tensor_of(array: Array, dtype: DataType) -> Any:
+    """Wrap an array as a tensor of that element type; the data is copied only if it is not contiguous."""
+    array = np.asarray(array)
+    if dtype == DataType.STRING:
+        raw = [text.encode() if isinstance(text, str) else bytes(text) for text in array.reshape(-1).tolist()]
+        return ir.StringTensor(raw, shape=ir.Shape(array.shape))
+    if not array.flags.c_contiguous:
+        array = array.copy(order="C")
+    return ir.Tensor(array, dtype=dtype)
+
+
+def materialize(value: Value, tensor: Any, names: Names) -> Value:
+    """Let an initializer of the same name take the place of a node's result, for its readers and as graph output.
+
+    The node stays, with its result renamed and unread. No data is copied.
+    """
+    node = value.producer()
+    if node is None or node.graph is None or value.name is None:
+        msg = f"{value.name!r} is not a node's result"
+        raise ValueError(msg)
+    graph, name = node.graph, value.name
+    owner = graph.initializers.get(tensor.name or "")
+    if owner is not None and owner.const_value is tensor:
+        # A tensor carries its initializer's name; two values can't share one.
+        tensor = _renamed_view(tensor)
+    # In this order: a value hands its name on to the tensor that it holds.
+    value.name = names.fresh(f"{name}_unread")
+    tensor.name = name
+    made = Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    made.doc_string = value.doc_string
+    made.metadata_props.update(value.metadata_props)
+    made.meta.update(value.meta)
+    graph.register_initializer(made)
+    _take_over(value, made)
+    return made
+
+
+def _take_over(old: Value, new: Value) -> None:
+    graph = new.graph
+    if old.is_graph_output() and graph is not None:
+        # The interface keeps the type it declared, symbolic dimensions included.
+        new.type = old.type or new.type
+        new.shape = old.shape if old.shape is not None else new.shape
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+
+
+def _renamed_view(tensor: Any) -> Any:
+    return ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=tensor.shape)
+
+
+def stored_bytes(model: Model) -> int:
+    """Add up the sizes of all initializers and constant attributes; nothing is read."""
+    total = 0
+    for scope in walk(model):
+        total += sum(_size(value.const_value) for value in scope.graph.initializers.values())
+        for node in scope.graph:
+            tensors = (attr.value for attr in node.attributes.values() if _holds_tensor(attr))
+            total += sum(_size(tensor) for tensor in tensors)
+    return total
+
+
+def _holds_tensor(attr: Any) -> bool:
+    return attr.type == ir.AttributeType.TENSOR and not attr.is_ref()
+
+
+def _size(tensor: Any) -> int:
+    return 0 if tensor is None else int(tensor.nbytes)
