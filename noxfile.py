@@ -37,3 +37,10 @@ def full(session: nox.Session) -> None:
     """Run all tests, the slow ones too."""
     session.install("-e", ".[test]")
     session.run("pytest", "-m", "slow or not slow", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what has a bound on time."""
+    session.install("-e", ".")
+    session.run("python", "benchmarks/start_up.py")
