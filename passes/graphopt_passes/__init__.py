@@ -15,6 +15,12 @@ FAMILIES: tuple[str, ...] = (
     "eliminate_dead",
     "eliminate_common",
     "deduplicate_initializers",
+    "noop_arithmetic",
+    "noop_logic",
+    "activations",
+    "batchnorm",
+    "affine",
+    "conv_pad",
 )
 
 PASSES = tuple(entry for family in FAMILIES for entry in import_module(f"graphopt_passes.{family}").PASSES)
