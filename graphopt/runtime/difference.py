@@ -109,7 +109,7 @@ def _differ_floats(found: Difference, before: Array, after: Array) -> Difference
     unsigned = f"u{left.dtype.itemsize}"
     if np.array_equal(left.view(unsigned), right.view(unsigned)):
         return replace(found, finite=_count_finite(left))
-    sums = dict.fromkeys(("finite", "changed", "nan", "infinite", "nonfinite"), 0)
+    sums: dict[str, Any] = dict.fromkeys(("finite", "changed", "nan", "infinite", "nonfinite"), 0)
     magnitude = distance = ulp = 0.0
     for start in range(0, left.size, _CHUNK):
         a, b = left[start : start + _CHUNK], right[start : start + _CHUNK]
@@ -118,9 +118,7 @@ def _differ_floats(found: Difference, before: Array, after: Array) -> Difference
         magnitude, distance, ulp = max(magnitude, largest), max(distance, apart), max(ulp, steps)
     changed = sums.pop("changed")
     relative = 0.0 if distance == 0 else distance / magnitude if magnitude else float("inf")
-    return replace(
-        found, **sums, changed=changed / left.size, relative=relative, ulp=ulp, identical=False
-    )
+    return replace(found, **sums, changed=changed / left.size, relative=relative, ulp=ulp, identical=False)
 
 
 def _count_finite(array: Array) -> int:

@@ -28,7 +28,7 @@ def evaluate(
     that numpy has (kind `type`), or all outputs together exceed `max_bytes` (kind `size`); `WorkerDied` if the child
     crashed or went over `limits`.
     """
-    import numpy as np  # noqa: PLC0415 - start-up
+    import numpy as np
 
     request = {"outputs": outputs, "max_bytes": max_bytes}
     _, arrays = worker.request("evaluate", request, [np.frombuffer(model_bytes, np.uint8)], limits)

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -67,8 +67,8 @@ def draw(
     """Draw an array for each input.
 
     Floats are normal, or uniform in [0, 1) for `positive`; `special` sprinkles NaN, infinities, zeros of both signs,
-    and the smallest numbers, `extreme` the largest ones too. Integers are 0 and 1, a valid index nearly everywhere; with `hints` (for any
-    input, even an empty mapping) 8-bit ones use their whole range and the named inputs the listed values.
+    and the smallest numbers, `extreme` the largest ones too. Integers are 0 and 1, a valid index nearly everywhere; if
+    `hints` is given, the inputs it names draw from its lists, and other 8-bit ones from their whole range.
     """
     feeds = {}
     for spec in specs:
@@ -102,7 +102,7 @@ def _draw_one(
 
 
 def _draw_integers(
-    generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[np.generic], values: Sequence[int] | None
+    generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], values: Sequence[int] | None
 ) -> Array:
     info = np.iinfo(dtype)
     able = [value for value in values or () if info.min <= value <= info.max]
@@ -118,9 +118,9 @@ def _draw_integers(
 
 
 def _sprinkle(array: Array, generator: np.random.Generator, *, extremes: bool) -> Array:
-    import ml_dtypes  # noqa: PLC0415 - not free
+    import ml_dtypes
 
-    info = ml_dtypes.finfo(array.dtype)
+    info: Any = ml_dtypes.finfo(array.dtype)  # type: ignore[no-untyped-call]
     values = [float("nan"), float("inf"), float("-inf"), 0.0, -0.0, float(info.smallest_subnormal)]
     values += [float(info.max), float(info.min)] if extremes else []
     flat = array.reshape(-1)

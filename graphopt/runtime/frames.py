@@ -10,7 +10,7 @@ import json
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 
@@ -23,10 +23,9 @@ _MAX_HEADER_BYTES = 1 << 26
 _HEAD = struct.Struct("<8sQQ")
 _MAGIC = b"graphopt"
 
-NATIVE = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-)
-NARROW = frozenset("bfloat16 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu".split())
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+NATIVE = frozenset({"bool", *_INTEGERS, "float16", "float32", "float64", "complex64", "complex128"})
+NARROW = frozenset(["bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"])
 """Dtypes that numpy has only with ml_dtypes."""
 
 
@@ -40,9 +39,10 @@ def dtype_named(name: str) -> np.dtype[Any]:
     Raises `FrameError` for a name that is in neither `NATIVE` nor `NARROW`.
     """
     if name in NATIVE:
-        return np.dtype(name).newbyteorder("<")
+        native: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+        return native
     if name in NARROW:
-        import ml_dtypes  # noqa: PLC0415 - rarely needed, not free
+        import ml_dtypes
 
         return np.dtype(getattr(ml_dtypes, name))
     raise FrameError(f"unknown dtype {name!r}")
@@ -66,14 +66,14 @@ def _unpack_strings(raw: bytes, count: int) -> Array:
     return array
 
 
-def _pack(array: Array) -> tuple[str, memoryview | bytes]:
+def _pack(array: Array) -> tuple[str, Array | bytes]:
     name = array.dtype.name
     if array.dtype.kind in "OUT":
         return "string", _pack_strings(array)
     if name not in NATIVE and name not in NARROW:
         raise FrameError(f"cannot send dtype {name!r}")
     flat = np.ascontiguousarray(array, dtype_named(name)).reshape(-1)
-    return name, memoryview(flat.view(np.uint8))
+    return name, flat.view(np.uint8)
 
 
 def write_frame(stream: BinaryIO, header: dict[str, Any], arrays: Sequence[Array] = ()) -> None:
@@ -83,8 +83,7 @@ def write_frame(stream: BinaryIO, header: dict[str, Any], arrays: Sequence[Array
     text = json.dumps({**header, "arrays": listing}).encode()
     stream.write(_HEAD.pack(_MAGIC, len(text), sum(len(raw) for _, raw in packed)))
     stream.write(text)
-    for _, raw in packed:
-        stream.write(raw)
+    stream.writelines(cast("bytes", raw) for _, raw in packed)
     stream.flush()
 
 

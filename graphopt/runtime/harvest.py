@@ -155,7 +155,7 @@ def nudgeable(model: Model) -> dict[str, Array]:
     return found
 
 
-def plan_feeds(  # noqa: PLR0913 - each is a choice of the user
+def plan_feeds(
     model: Model,
     facts: _Constants,
     *,

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-__all__ = ["Limits", "hush_core_dumps", "lift", "put"]
+__all__ = ["NO_LIMITS", "Limits", "hush_core_dumps", "lift", "put"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,11 @@ class Limits:
     wall_seconds: float | None = None
 
 
+NO_LIMITS = Limits()
+
+
 def _soften(kind: int, value: int) -> None:
-    import resource  # noqa: PLC0415 - POSIX only
+    import resource
 
     _, hard = resource.getrlimit(kind)
     soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -34,7 +37,7 @@ def put(memory_bytes: int | None, cpu_seconds: float | None) -> None:
     """Set this process's soft limits; where the system has none, the parent watches instead."""
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 - POSIX only
+    import resource
 
     if memory_bytes is not None and sys.platform == "linux":
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - Path costs more than the read
@@ -49,7 +52,7 @@ def lift() -> None:
     """Raise this process's soft limits to the hard ones."""
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 - POSIX only
+    import resource
 
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU):
         _, hard = resource.getrlimit(kind)
@@ -60,6 +63,6 @@ def hush_core_dumps() -> None:
     """Keep a crash of this process from writing a core file."""
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 - POSIX only
+    import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
 
 from graphopt.errors import GraphOptError
-from graphopt.runtime.limits import Limits
+from graphopt.runtime.limits import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
     from graphopt.runtime.frames import Array
@@ -79,7 +79,7 @@ class _Exchange(threading.Thread):
         self.error: Exception | None = None
 
     def run(self) -> None:
-        from graphopt.runtime.frames import FrameError, read_frame, write_frame  # noqa: PLC0415 - numpy
+        from graphopt.runtime.frames import FrameError, read_frame, write_frame
 
         try:
             if self.request:
@@ -143,7 +143,7 @@ class Worker:
             self._end = self._process = None
 
     def request(
-        self, op: str, arguments: dict[str, Any], arrays: Sequence[Array] = (), limits: Limits = Limits()
+        self, op: str, arguments: dict[str, Any], arrays: Sequence[Array] = (), limits: Limits = NO_LIMITS
     ) -> tuple[dict[str, Any], list[Array]]:
         """Serve `op` in the child and return its header and arrays.
 
@@ -216,7 +216,9 @@ class Worker:
             return WorkerDied("exit", f"it answered nonsense ({error})")
         if code < 0:
             name = _signal_name(-code)
-            return WorkerDied("cpu", "out of CPU time") if name == "SIGXCPU" else WorkerDied("signal", f"killed by {name}")
+            return (
+                WorkerDied("cpu", "out of CPU time") if name == "SIGXCPU" else WorkerDied("signal", f"killed by {name}")
+            )
         return WorkerDied("exit" if self._greeted else "start", f"exit status {code & 0xFFFFFFFF:#x}")
 
 
@@ -224,7 +226,7 @@ class _Meter:
     """Watch a child from outside, where the system cannot bound it."""
 
     def __init__(self, pid: int, limits: Limits) -> None:
-        import psutil  # noqa: PLC0415 - only where the system has no limits
+        import psutil
 
         self.gone = psutil.Error
         self.limits = limits

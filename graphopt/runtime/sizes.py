@@ -98,12 +98,12 @@ def _roles(specs: Sequence[InputSpec]) -> _Roles:
             image = len(dims) >= 4 and axis >= 1 and spec.dtype.startswith(("float", "uint8", "bfloat"))
             (batch if leading else spatial if image else other).setdefault(dim)
     rest = [dim for dim in other if dim not in batch]
-    return _Roles(
-        tuple(batch), tuple(dim for dim in spatial if dim not in batch and dim not in rest), tuple(rest)
-    )
+    return _Roles(tuple(batch), tuple(dim for dim in spatial if dim not in batch and dim not in rest), tuple(rest))
 
 
-def assignments(specs: Sequence[InputSpec], fixed: Mapping[str, int], avoid: Mapping[str, int]) -> Iterator[dict[str, int]]:
+def assignments(
+    specs: Sequence[InputSpec], fixed: Mapping[str, int], avoid: Mapping[str, int]
+) -> Iterator[dict[str, int]]:
     """Yield sizes for all symbols, likely ones first; `fixed` ones are kept, no other equals its size in `avoid`.
 
     Yields one empty assignment if there is nothing to choose.
@@ -130,7 +130,9 @@ def _proposals(roles: _Roles, avoid: Mapping[str, int]) -> Iterator[dict[str, in
     long = [size for size in _PLAIN if size not in {avoid.get(name) for name in roles.other}]
     for batch, shift in itertools.product(batches[:2], range(max(len(wide), len(long)))):
         size, length = wide[shift % len(wide)], long[shift % len(long)]
-        base = dict.fromkeys(roles.batch, batch) | dict.fromkeys(roles.spatial, size) | dict.fromkeys(roles.other, length)
+        base = (
+            dict.fromkeys(roles.batch, batch) | dict.fromkeys(roles.spatial, size) | dict.fromkeys(roles.other, length)
+        )
         yield base
         yield from _bent(base, inner, absent=bool(roles.other)) if shift < 3 else ()
 

@@ -27,8 +27,8 @@ __all__ = ["Budget", "Verifier", "verify"]
 class Budget:
     """What verification may spend.
 
-    `seconds` bounds each loading and each inference (default: 10, and 1 more for each MB of the model), `search_seconds`
-    the search for sizes that run. After an inference slower than `slow_seconds` one feed is enough. `memory_bytes`
+    `seconds` bounds each loading and each inference (default: 10, and 1 more for each MB of the model),
+    `search_seconds` the search for sizes that run. After an inference slower than `slow_seconds` one feed is enough. `memory_bytes`
     bounds the child (default: nine tenths of what the machine has free).
     """
 
@@ -71,7 +71,7 @@ class _NotRun(Exception):  # noqa: N818 - it names an outcome
 
 
 def _free_bytes() -> int:
-    import psutil  # noqa: PLC0415 - not free
+    import psutil
 
     return int(psutil.virtual_memory().available * 0.9)
 
@@ -260,9 +260,7 @@ class Verifier:
         reply = self._ask("compare", {"before": f"before {feed.key}", "after": key, "names": names})
         return [Difference(**one) for one in reply["differences"]]
 
-    def _conclude(
-        self, found: list[tuple[_Feed, Difference]], tolerance: Tolerance, seconds: float
-    ) -> Verification:
+    def _conclude(self, found: list[tuple[_Feed, Difference]], tolerance: Tolerance, seconds: float) -> Verification:
         reference = self._known
         if self.plan.random:
             bad = [f"output {one.name!r} {one.problem}" for _, one in found if one.problem]
@@ -272,7 +270,9 @@ class Verifier:
         if bad and not self.plan.random:
             noise = {feed.key: self._noise(feed, tolerance) for feed in {id(feed): feed for feed, _ in found}.values()}
             still = [
-                text for feed, one in found if (text := fault(one, tolerance, feed.kind, noise[feed.key].get(one.name, ())))
+                text
+                for feed, one in found
+                if (text := fault(one, tolerance, feed.kind, noise[feed.key].get(one.name, ())))
             ]
             conditioned, bad = not still, still
         return Verification(

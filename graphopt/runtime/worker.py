@@ -42,8 +42,8 @@ class _Service:
         return {"pid": os.getpid()}, arrays
 
     def evaluate(self, request: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Any], list[Array]]:
-        from graphopt.runtime.frames import NATIVE  # noqa: PLC0415 - after the hello
-        from graphopt.runtime.session import open_session, plain  # noqa: PLC0415 - after the hello
+        from graphopt.runtime.frames import NATIVE
+        from graphopt.runtime.session import open_session, plain
 
         session = _guard("load", lambda: open_session(arrays[0].tobytes()))
         names = request["outputs"]
@@ -58,7 +58,7 @@ class _Service:
         return {}, found
 
     def open(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
-        from graphopt.runtime.session import open_session  # noqa: PLC0415 - after the hello
+        from graphopt.runtime.session import open_session
 
         self.session = None
         changed = {name: self.feeds[request["nudged"]][name] for name in request.get("replaced", ())}
@@ -83,7 +83,7 @@ class _Service:
         return {}, []
 
     def nudge(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
-        from graphopt.runtime.difference import nudge  # noqa: PLC0415 - after the hello
+        from graphopt.runtime.difference import nudge
 
         source = self.feeds[request["source"]]
         moved = {
@@ -94,7 +94,7 @@ class _Service:
         return {"moved": [name for name in moved if moved[name] is not source[name]]}, []
 
     def run(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
-        from graphopt.runtime.session import plain  # noqa: PLC0415 - after the hello
+        from graphopt.runtime.session import plain
 
         if self.session is None:
             raise _RequestError("request", "no session is open")
@@ -107,7 +107,7 @@ class _Service:
         return {"seconds": seconds, "elements": elements}, []
 
     def compare(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
-        from graphopt.runtime.difference import differ  # noqa: PLC0415 - after the hello
+        from graphopt.runtime.difference import differ
 
         before, after = self.results[request["before"]], self.results[request["after"]]
         if len(before) != len(after):
@@ -123,7 +123,7 @@ class _Service:
         return {}, []
 
     def time(self, request: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Any], list[Array]]:
-        from graphopt.runtime.stopwatch import take_turns  # noqa: PLC0415 - after the hello
+        from graphopt.runtime.stopwatch import take_turns
 
         feed = dict(zip(request["names"], arrays, strict=True))
         return _guard("run", lambda: take_turns(request, feed)), []
@@ -145,8 +145,8 @@ def _guard(kind: str, action: Callable[[], Any]) -> Any:
 
 
 def _serve(source: BinaryIO, sink: BinaryIO) -> None:
-    from graphopt.runtime import limits  # noqa: PLC0415 - after the hello
-    from graphopt.runtime.frames import read_frame, write_frame  # noqa: PLC0415 - after the hello
+    from graphopt.runtime import limits
+    from graphopt.runtime.frames import read_frame, write_frame
 
     service = _Service()
     serve: dict[str, Callable[..., Any]] = {
@@ -194,12 +194,12 @@ def main() -> None:
     source, sink = _claim_pipes()
     if os.name == "posix":
         threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
-    from graphopt.runtime import limits  # noqa: PLC0415 - pipes first
-    from graphopt.runtime.frames import write_frame  # noqa: PLC0415 - pipes first
+    from graphopt.runtime import limits
+    from graphopt.runtime.frames import write_frame
 
     limits.hush_core_dumps()
     try:
-        import onnxruntime  # noqa: PLC0415 - its failure is reported
+        import onnxruntime
     except ImportError as error:
         write_frame(sink, {"error": "import", "message": str(error)})
         return
