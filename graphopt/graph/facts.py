@@ -9,9 +9,10 @@ import numpy as np
 
 from graphopt.graph._onnx_ir import ir
 from graphopt.graph.dims import Dim, Expr, product, symbol
+from graphopt.graph.freeze import is_overridable
 from graphopt.graph.infer.contents import LIMIT
 from graphopt.graph.infer.control import body_input, body_outputs
-from graphopt.graph.infer.site import UNKNOWN, Array, Contents, Fact, Operator, Shape, Site
+from graphopt.graph.infer.site import UNKNOWN, Array, Contents, Fact, Shape, Site
 from graphopt.graph.infer.table import OPERATORS
 from graphopt.graph.model import DataType, Model, Node, Value, subgraphs
 
@@ -273,7 +274,7 @@ class Facts:
         if producer is not None:
             is_standard = producer.domain in {"", "ai.onnx"}
             return _constant_tensor(producer) if producer.op_type == "Constant" and is_standard else None
-        if not value.is_initializer() or _is_overridable(value):
+        if not value.is_initializer() or is_overridable(value):
             return None
         return value.const_value
 
@@ -299,10 +300,6 @@ class Facts:
                 for node in scope:
                     self._owners.update(dict.fromkeys(subgraphs(node), node))
         return self._owners.get(graph)
-
-
-def _is_overridable(value: Value) -> bool:
-    return value.is_graph_input()
 
 
 def _column(rule: Callable[[Site], Any], site: Site, count: int) -> list[Any]:
@@ -352,8 +349,3 @@ _CONSTANT_DTYPES: dict[str, Any] = {
     "value_string": np.object_,
     "value_strings": np.object_,
 }
-
-
-def operators() -> list[Operator]:
-    """List the rules."""
-    return list(OPERATORS.values())

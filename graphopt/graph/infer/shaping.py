@@ -56,9 +56,7 @@ def _reshape(site: Site) -> Shapes:
     return _fill_rest(site, dims, total)
 
 
-def _reshaped(
-    site: Site, dim: Dim, axis: int, source: Shape | None, total: Dim | None, keep_zero: bool
-) -> Dim | None:
+def _reshaped(site: Site, dim: Dim, axis: int, source: Shape | None, total: Dim | None, keep_zero: bool) -> Dim | None:
     """Return one dimension of a Reshape, None for the one that takes the rest."""
     if isinstance(dim, int):
         if dim == -1:
@@ -172,7 +170,9 @@ def _shape_piece(site: Site, shape: Shape) -> Shape:
     if site.version < 15:
         return shape
     end = site.attribute("end")
-    start, stop = (_clamp(bound, len(shape)) for bound in (site.integer("start", 0), len(shape) if end is None else end))
+    start, stop = (
+        _clamp(bound, len(shape)) for bound in (site.integer("start", 0), len(shape) if end is None else end)
+    )
     return shape[start:stop]
 
 

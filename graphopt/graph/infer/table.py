@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from graphopt.graph.infer import (
+    attention,
+    contrib,
     control,
     elementwise,
     generation,
+    image,
     matrix,
     normalization,
+    quantization,
+    recurrent,
     reduction,
     shaping,
+    signal,
     slicing,
     window,
 )
@@ -20,7 +26,23 @@ from graphopt.graph.infer.site import Operator
 
 __all__ = ["OPERATORS"]
 
-_FAMILIES = (control, elementwise, generation, matrix, normalization, reduction, shaping, slicing, window)
+_FAMILIES = (
+    attention,
+    contrib,
+    control,
+    elementwise,
+    generation,
+    image,
+    matrix,
+    normalization,
+    quantization,
+    recurrent,
+    reduction,
+    shaping,
+    signal,
+    slicing,
+    window,
+)
 
 OPERATORS: Mapping[tuple[str, str], Operator] = MappingProxyType(
     {key: rule for family in _FAMILIES for key, rule in family.OPERATORS.items()}
