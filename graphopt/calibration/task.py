@@ -26,7 +26,9 @@ MAX_ARRAY_BYTES = 4 << 30
 class Task:
     """Data under a name; `calibration(n)` yields at most `n` feeds, each a dict from input name to array."""
 
-    def __init__(self, name: str, calibration: Callable[[int], Iterator[Feed]], module: ModuleType | None = None) -> None:
+    def __init__(
+        self, name: str, calibration: Callable[[int], Iterator[Feed]], module: ModuleType | None = None
+    ) -> None:
         self.name = name
         self.module = module
         self._calibration = calibration

@@ -29,44 +29,101 @@ def common(*forms: str) -> Decorator[Any]:
     """--format, --quiet and --debug."""
     known = forms or ("table", "json", "csv", "markdown")
     return _stack(
-        click.option("--format", "form", type=click.Choice(known), default=known[0], show_default=True,
-                     help="How to print the result."),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(known),
+            default=known[0],
+            show_default=True,
+            help="How to print the result.",
+        ),
         click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
         click.option("--debug", is_flag=True, help="Show tracebacks."),
     )
 
 
 rewriting = _stack(
-    click.option("--target", default="portable", show_default=True, metavar="NAME",
-                 help="The runtime meant: portable, ort-cpu, ort-cuda, openvino, tensorrt or webgpu."),
-    click.option("--pipeline", default="default", show_default=True, metavar="TEXT|FILE.toml",
-                 help="The passes, as text or as a TOML file with a `pipeline` entry."),
+    click.option(
+        "--target",
+        default="portable",
+        show_default=True,
+        metavar="NAME",
+        help="The runtime meant: portable, ort-cpu, ort-cuda, openvino, tensorrt or webgpu.",
+    ),
+    click.option(
+        "--pipeline",
+        default="default",
+        show_default=True,
+        metavar="TEXT|FILE.toml",
+        help="The passes, as text or as a TOML file with a `pipeline` entry.",
+    ),
     click.option("--skip", multiple=True, metavar="NAME", help="Leave out the pass or rule of that name; repeatable."),
     click.option("--exact", is_flag=True, help="Only rewrites that keep every bit."),
     click.option("--fast-math", is_flag=True, help="Also rewrites that hide NaN and infinities."),
-    click.option("--freeze", "freeze", flag_value=True, default=None, type=bool,
-                 help="Make initializers that are listed as inputs constants."),
-    click.option("--keep-overridable", "freeze", flag_value=False, type=bool,
-                 help="Keep initializers that are listed as inputs overridable."),
-    click.option("--dim", "dims", multiple=True, metavar="NAME=N", help="Give a symbolic dimension a number; repeatable."),
+    click.option(
+        "--freeze",
+        "freeze",
+        flag_value=True,
+        default=None,
+        type=bool,
+        help="Make initializers that are listed as inputs constants.",
+    ),
+    click.option(
+        "--keep-overridable",
+        "freeze",
+        flag_value=False,
+        type=bool,
+        help="Keep initializers that are listed as inputs overridable.",
+    ),
+    click.option(
+        "--dim", "dims", multiple=True, metavar="NAME=N", help="Give a symbolic dimension a number; repeatable."
+    ),
     click.option("--keep-opset", is_flag=True, help="Never raise the opset."),
     click.option("--stop-after", type=click.IntRange(0), metavar="N", help="Do only the first N rewrites."),
-    click.option("--max-tensor", "max_tensor_bytes", type=click.IntRange(0), default=64 << 20, show_default=True,
-                 metavar="BYTES", help="The largest constant that folding may make."),
+    click.option(
+        "--max-tensor",
+        "max_tensor_bytes",
+        type=click.IntRange(0),
+        default=64 << 20,
+        show_default=True,
+        metavar="BYTES",
+        help="The largest constant that folding may make.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn inputs."),
 )
 
 verifying = _stack(
-    click.option("--verify", type=click.Choice(["end", "each", "off"]), default="end", show_default=True,
-                 help="Compare with the original at the end, after each pass, or never."),
-    click.option("--on-mismatch", type=click.Choice(["rollback", "fail"]), default="rollback", show_default=True,
-                 help="What to do about a rewrite that changes the results."),
+    click.option(
+        "--verify",
+        type=click.Choice(["end", "each", "off"]),
+        default="end",
+        show_default=True,
+        help="Compare with the original at the end, after each pass, or never.",
+    ),
+    click.option(
+        "--on-mismatch",
+        type=click.Choice(["rollback", "fail"]),
+        default="rollback",
+        show_default=True,
+        help="What to do about a rewrite that changes the results.",
+    ),
     click.option("--require-verify", is_flag=True, help="Fail (exit 6) if the result cannot be verified."),
-    click.option("--task", default="", metavar="TASK",
-                 help="Real inputs: a .py with calibration(n), .npz files, or a folder with test_data_set_*."),
-    click.option("--samples", type=click.IntRange(1), default=3, show_default=True, help="How many inputs to take of it."),
-    click.option("--custom-ops", multiple=True, metavar="LIB.so", type=click.Path(exists=True, dir_okay=False),
-                 help="A library of custom operators for onnxruntime; repeatable."),
+    click.option(
+        "--task",
+        default="",
+        metavar="TASK",
+        help="Real inputs: a .py with calibration(n), .npz files, or a folder with test_data_set_*.",
+    ),
+    click.option(
+        "--samples", type=click.IntRange(1), default=3, show_default=True, help="How many inputs to take of it."
+    ),
+    click.option(
+        "--custom-ops",
+        multiple=True,
+        metavar="LIB.so",
+        type=click.Path(exists=True, dir_okay=False),
+        help="A library of custom operators for onnxruntime; repeatable.",
+    ),
 )
 
 

@@ -54,8 +54,10 @@ def reduce(model: str, *, output: str, form: str, quiet: bool, **given: Any) -> 
     if form == "json":
         show_json(found)
     else:
-        sys.stdout.write(f"{plain(output)}: {found.nodes_before} -> {found.nodes_after} nodes, still wrong by "
-                         f"{plain(found.rule)} at {plain(found.node)}\n")
+        sys.stdout.write(
+            f"{plain(output)}: {found.nodes_before} -> {found.nodes_after} nodes, still wrong by "
+            f"{plain(found.rule)} at {plain(found.node)}\n"
+        )
 
 
 COMMANDS = (bisect, reduce)

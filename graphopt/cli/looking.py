@@ -70,8 +70,13 @@ _data = (
     click.option("--task", default="", metavar="TASK", help="Real inputs; without it, inputs are drawn."),
     click.option("--samples", type=click.IntRange(1), default=3, show_default=True, help="How many inputs to take."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn inputs."),
-    click.option("--custom-ops", multiple=True, metavar="LIB.so", type=click.Path(exists=True, dir_okay=False),
-                 help="A library of custom operators for onnxruntime; repeatable."),
+    click.option(
+        "--custom-ops",
+        multiple=True,
+        metavar="LIB.so",
+        type=click.Path(exists=True, dir_okay=False),
+        help="A library of custom operators for onnxruntime; repeatable.",
+    ),
 )
 
 
@@ -114,8 +119,14 @@ def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **g
 @click.argument("a")
 @click.argument("b")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the runtime.")
-@click.option("--budget", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS",
-              help="Time to spend on measuring.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time to spend on measuring.",
+)
 @_with_data
 @common()
 def compare(a: str, b: str, *, form: str, **given: Any) -> None:
@@ -123,8 +134,15 @@ def compare(a: str, b: str, *, form: str, **given: Any) -> None:
     from graphopt.cli.output import show_json, show_tables
     from graphopt.measure.compare import compare_models
 
-    outcome = compare_models(Path(a), Path(b), given["task"], threads=given["threads"], budget_s=given["budget"],
-                             seed=given["seed"], custom_ops=given["custom_ops"])
+    outcome = compare_models(
+        Path(a),
+        Path(b),
+        given["task"],
+        threads=given["threads"],
+        budget_s=given["budget"],
+        seed=given["seed"],
+        custom_ops=given["custom_ops"],
+    )
     if form == "json":
         show_json(outcome)
         return

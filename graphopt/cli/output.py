@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphopt.pipeline.report import Report
-from graphopt.tables import Table, plain, render
 from graphopt.report.views import loud_lines, report_tables
+from graphopt.tables import Table, plain, render
 
 __all__ = ["show_json", "show_report", "show_tables"]
 

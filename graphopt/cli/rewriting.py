@@ -43,8 +43,22 @@ def make_options(given: dict[str, Any]) -> Any:
     from graphopt.pipeline.options import Options
     from graphopt.pipeline.toml import pipeline_text
 
-    plain = ("target", "exact", "fast_math", "freeze", "keep_opset", "stop_after", "max_tensor_bytes", "seed", "verify",
-             "on_mismatch", "require_verify", "task", "samples", "custom_ops")
+    plain = (
+        "target",
+        "exact",
+        "fast_math",
+        "freeze",
+        "keep_opset",
+        "stop_after",
+        "max_tensor_bytes",
+        "seed",
+        "verify",
+        "on_mismatch",
+        "require_verify",
+        "task",
+        "samples",
+        "custom_ops",
+    )
     chosen = {name: given[name] for name in plain if name in given}
     return Options(
         **chosen,

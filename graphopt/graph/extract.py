@@ -35,10 +35,14 @@ def extract(model: Model, nodes: Collection[Node], facts: Facts) -> Model | None
     """
     inside = set(nodes)
     made = {value for node in nodes for value in node.outputs}
-    local = {value for node in nodes for graph in subgraphs(node) for each in graph.all_nodes() for value in each.outputs}
+    local = {
+        value for node in nodes for graph in subgraphs(node) for each in graph.all_nodes() for value in each.outputs
+    }
     local |= {value for node in nodes for graph in subgraphs(node) for value in graph.inputs}
     read = list(dict.fromkeys(value for node in nodes for value in _read(node) if value not in made | local))
-    outputs = [v for v in made if v.is_graph_output() or not v.uses() or any(user not in inside for user, _ in v.uses())]
+    outputs = [
+        v for v in made if v.is_graph_output() or not v.uses() or any(user not in inside for user, _ in v.uses())
+    ]
     constants = [value for value in read if value.is_initializer() and value.const_value is not None]
     inputs = [value for value in read if value not in set(constants)]
     for value in (*inputs, *outputs):
@@ -62,7 +66,8 @@ def extract(model: Model, nodes: Collection[Node], facts: Facts) -> Model | None
             value.replace_all_uses_with(replacement)
             inputs[inputs.index(value)] = replacement
     source.remove(ordered)
-    graph = ir.Graph(inputs, outputs, nodes=ordered, initializers=constants, opset_imports=dict(source.opset_imports),
-                     name="reduced")
+    graph = ir.Graph(
+        inputs, outputs, nodes=ordered, initializers=constants, opset_imports=dict(source.opset_imports), name="reduced"
+    )
     functions = list(model.functions())
     return Model(ir.Model(graph, ir_version=model.ir.ir_version, functions=functions), None, model.carried)

@@ -19,7 +19,9 @@ def specialize(model: Model, dims: Mapping[str, int]) -> None:
     if not dims:
         return
     values = [*model.graph.inputs, *model.graph.outputs]
-    known = {dim.value for value in values for dim in value.shape or () if isinstance(dim, ir.SymbolicDim) and dim.value}
+    known = {
+        dim.value for value in values for dim in value.shape or () if isinstance(dim, ir.SymbolicDim) and dim.value
+    }
     for name, number in dims.items():
         if name not in known:
             advice = nearest(name, known) or f"symbolic dimensions here: {', '.join(sorted(known)) or 'none'}"

@@ -55,14 +55,14 @@ def _macs(node: Node, facts: Facts) -> int | None:
     """Count the multiply-accumulates of one node; None if a shape is not known as numbers."""
     result = facts.static_shape(node.outputs[0])
     shapes: list[Any] = [None if value is None else facts.static_shape(value) for value in node.inputs[:2]]
-    if result is None or len(shapes) < 2 or shapes[0] is None or shapes[1] is None:  # noqa: PLR2004
+    if result is None or len(shapes) < 2 or shapes[0] is None or shapes[1] is None:
         return None
     data, weight = shapes
     if node.op_type == "Conv":
-        return math.prod(result) * math.prod(weight[1:])
+        return int(math.prod(result) * math.prod(weight[1:]))
     if node.op_type == "ConvTranspose":
-        return math.prod(data) * math.prod(weight[1:])
+        return int(math.prod(data) * math.prod(weight[1:]))
     inner = data[-1] if data else 1
     if node.op_type == "Gemm" and attribute(node, "transA", facts.opset(node)):
         inner = data[0]
-    return math.prod(result) * int(inner)
+    return int(math.prod(result) * inner)

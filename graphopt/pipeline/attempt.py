@@ -13,6 +13,7 @@ from graphopt.graph.specialize import specialize
 from graphopt.graph.stats import GraphStats, stats
 from graphopt.pipeline.context import Context
 from graphopt.pipeline.options import Options
+from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.registry import installed
 from graphopt.pipeline.runner import Instrument, Pipeline, Timer
 from graphopt.rewrite.driver import Selection
@@ -41,10 +42,13 @@ class Attempt:
 class Attempts:
     """Make attempts from one file: each loads it anew, so that withheld steps leave no trace."""
 
-    def __init__(self, source: Path, options: Options, worker: Worker, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, source: Path, options: Options, worker: Worker, proof: Proof, progress: Callable[[str], None]
+    ) -> None:
         self.source = source
         self.options = options
         self.worker = worker
+        self.proof = proof
         self._progress = progress
         upgrade = "" if options.keep_opset or options.target == "portable" else "upgrade-opset, "
         self.pipeline = Pipeline(upgrade + options.pipeline, installed(), options.skip)
@@ -71,6 +75,7 @@ class Attempts:
             tensor_limit=options.max_tensor_bytes,
         )
         before = stats(model, context.facts)
+        self.proof.prepare(model, context.facts)
         weights = before.bytes
         growth = weights // 10 + (1 << 20) if options.max_growth_bytes is None else options.max_growth_bytes
         context.size_limit = weights + growth

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graphopt.errors import VerificationError
-from graphopt.graph.save import stage
+from graphopt.graph.stage import stage
 from graphopt.pipeline.attempt import Attempts
 from graphopt.pipeline.options import Options
 from graphopt.pipeline.proof import Proof
@@ -21,9 +21,11 @@ __all__ = ["Judge", "bisect_model"]
 class Judge:
     """Tell for any number of rewrites whether the model still computes the same."""
 
-    def __init__(self, source: Path, folder: Path, options: Options, worker: Worker, tell: Callable[[str], None]) -> None:
-        self.attempts = Attempts(source, options, worker, tell)
+    def __init__(
+        self, source: Path, folder: Path, options: Options, worker: Worker, tell: Callable[[str], None]
+    ) -> None:
         self._proof = Proof(source, options, worker)
+        self.attempts = Attempts(source, options, worker, self._proof, tell)
         self._folder = folder
         self._tell = tell
 
@@ -36,7 +38,7 @@ class Judge:
         attempt = self.attempts.run(limit)
         staged = stage(attempt.model, self._folder / "trial.onnx")
         try:
-            record = self._proof.compare(attempt.model, attempt.steps, staged.model_path)
+            record = self._proof.compare(attempt.steps, staged.model_path)
         finally:
             staged.discard()
         if record.status == "not-run":

@@ -7,8 +7,8 @@ import inspect
 
 from graphopt.pipeline.presets import PRESETS
 from graphopt.pipeline.registry import Registry
-from graphopt.tables import Table
 from graphopt.rewrite.rule import Rule
+from graphopt.tables import Table
 
 __all__ = ["describe", "list_passes"]
 
@@ -51,7 +51,10 @@ def _rule(rule: Rule, origin: str) -> Table:
         ("where", ", ".join(condition.name for condition in rule.where) or "always"),
         ("exactness", rule.exactness),
         ("stage", rule.stage or "only when named"),
-        ("opset", f"{rule.min_opset} and later" if rule.max_opset > 1 << 20 else f"{rule.min_opset} to {rule.max_opset}"),
+        (
+            "opset",
+            f"{rule.min_opset} and later" if rule.max_opset > 1 << 20 else f"{rule.min_opset} to {rule.max_opset}",
+        ),
         ("targets", ", ".join(rule.targets) or "all"),
         ("needs --fast-math", "yes" if rule.fast_math else "no"),
         ("from", origin),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphopt.errors import VerificationError
 from graphopt.graph.model import Model
-from graphopt.graph.save import Staged, refresh_value_info, save, stage
+from graphopt.graph.save import refresh_value_info, save
+from graphopt.graph.stage import Staged, stage
 from graphopt.graph.stats import stats
 from graphopt.pipeline.attempt import Attempt, Attempts
 from graphopt.pipeline.manifest import write_manifest
@@ -61,8 +62,8 @@ def optimize(
     `require_verify`, `VerificationError`.
     """
     options = options or Options(**choices)  # type: ignore[arg-type]
-    with ExitStack() as stack:
-        worker = stack.enter_context(Worker())
+    with contextlib.ExitStack() as stack:
+        worker = stack.enter_context(contextlib.closing(Worker()))
         if options.verify != "off":
             worker.start()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="graphopt-")))
@@ -92,8 +93,8 @@ class _Run:
         self.started = time.perf_counter()
         self.source, self.output, self.folder, self.options = source, output, folder, options
         self.tell = tell
-        self.attempts = Attempts(source, options, worker, tell)
         self.proof = Proof(source, options, worker)
+        self.attempts = Attempts(source, options, worker, self.proof, tell)
         self.rolled_back: list[RolledBack] = []
 
     def run(self) -> Result:
@@ -116,14 +117,16 @@ class _Run:
         refresh_value_info(attempt.model, attempt.context.facts)
         if attempt.steps.done:
             write_manifest(attempt.model, self.attempts.pipeline.text)
-        return stage(attempt.model, self.output or self.folder / "output.onnx", unchanged=not attempt.steps.done)
+        return stage(attempt.model, self.output or self.folder / "output.onnx")
 
     def prove(self, attempt: Attempt, staged: Staged) -> VerifyRecord:
         self.tell("verify")
-        record = self.proof.compare(attempt.model, attempt.steps, staged.model_path)
+        record = self.proof.compare(attempt.steps, staged.model_path)
         if self.options.require_verify and record.status in {"off", "not-run"}:
             raise VerificationError(
-                "the result could not be verified", where=record.detail, advice="leave out --require-verify to accept it"
+                "the result could not be verified",
+                where=record.detail,
+                advice="leave out --require-verify to accept it",
             )
         return record
 
@@ -135,7 +138,7 @@ class _Run:
             trial = self.attempts.run(limit, skip)
             staged = stage(trial.model, self.folder / "trial.onnx")
             try:
-                return self.proof.compare(trial.model, trial.steps, staged.model_path).status == "different"
+                return self.proof.compare(trial.steps, staged.model_path).status == "different"
             finally:
                 staged.discard()
 

@@ -66,7 +66,7 @@ def _candidates(source: Path, step: Step, folder: Path, options: Options) -> Ite
             path = folder / f"region_{hops}.onnx"
             save(region, path)
             yield len(nodes), path
-        hops = hops + 1 if hops < 4 else hops * 2  # noqa: PLR2004
+        hops = hops + 1 if hops < 4 else hops * 2
 
 
 def _find(graph: object, name: str) -> Node | None:

@@ -100,7 +100,7 @@ class Pipeline:
     def _run(self, plan: tuple[object, ...], model: Model, context: Context, instruments: Sequence[Instrument]) -> int:
         total = 0
         for step in plan:
-            if isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Pass):  # noqa: PLR2004
+            if isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Pass):
                 total += self._run_pass(step[0], step[1], model, context, instruments)
             elif isinstance(step, tuple):
                 total += self._settle(step, model, context, instruments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from graphopt.graph.facts import Facts
 from graphopt.graph.interface import signature
 from graphopt.graph.model import Model
@@ -39,15 +41,16 @@ def _interface(a: Model, b: Model) -> list[Row]:
     return rows
 
 
-def _pairs(kind: str, a: dict[str, object] | object, b: dict[str, object] | object) -> list[Row]:
-    left, right = dict(a), dict(b)  # type: ignore[call-overload]
-    return [(f"{kind} {key or 'ai.onnx'}", str(left.get(key, "-")), str(right.get(key, "-"))) for key in left | right]
+def _pairs(kind: str, a: Mapping[str, object], b: Mapping[str, object]) -> list[Row]:
+    return [(f"{kind} {key or 'ai.onnx'}", str(a.get(key, "-")), str(b.get(key, "-"))) for key in {**a, **b}]
 
 
 def _operators(a: Model, b: Model) -> list[Row]:
     left, right = (stats(model, Facts(model)).operators for model in (a, b))
     names = sorted(left | right)
-    return [(name, str(left.get(name, 0)), str(right.get(name, 0))) for name in names if left.get(name) != right.get(name)]
+    return [
+        (name, str(left.get(name, 0)), str(right.get(name, 0))) for name in names if left.get(name) != right.get(name)
+    ]
 
 
 def _nodes(a: Model, b: Model) -> list[Row]:

@@ -13,7 +13,7 @@ __all__ = ["human_bytes", "human_count", "loud_lines", "report_tables"]
 def human_bytes(count: float) -> str:
     """Print a number of bytes with a binary prefix."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:  # noqa: PLR2004
+        if abs(count) < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
@@ -24,7 +24,7 @@ def human_count(count: float | None) -> str:
     if count is None:
         return "-"
     for unit in ("", "k", "M", "G"):
-        if abs(count) < 1000:  # noqa: PLR2004
+        if abs(count) < 1000:
             return f"{count:.0f}" if unit == "" else f"{count:.2f}{unit}"
         count /= 1000
     return f"{count:.2f}T"
@@ -45,10 +45,18 @@ def _before_after(report: Report, latency: Mapping[str, object] | None) -> Table
     before, after = report.before, report.after
     rows = [
         ("nodes", str(before.nodes), str(after.nodes), _change(before.nodes, after.nodes)),
-        ("parameters", human_count(before.parameters), human_count(after.parameters),
-         _change(before.parameters, after.parameters)),
-        ("file size", human_bytes(report.before_bytes), human_bytes(report.after_bytes),
-         _change(report.before_bytes, report.after_bytes)),
+        (
+            "parameters",
+            human_count(before.parameters),
+            human_count(after.parameters),
+            _change(before.parameters, after.parameters),
+        ),
+        (
+            "file size",
+            human_bytes(report.before_bytes),
+            human_bytes(report.after_bytes),
+            _change(report.before_bytes, report.after_bytes),
+        ),
         ("MACs", human_count(before.macs), human_count(after.macs), _change(before.macs, after.macs)),
     ]
     if latency is not None:

@@ -58,6 +58,7 @@ def rank(name: str, *ranks: int) -> Condition:
 
 def is_const(*names: str) -> Condition:
     """All of `names` are constants."""
+
     def check(match: Match) -> bool:
         values = [_value(match, name) for name in names]
         return all(value is not None and match.facts.is_constant(value) for value in values)
@@ -67,6 +68,7 @@ def is_const(*names: str) -> Condition:
 
 def constant_where(name: str, text: str, test: Callable[[Array], bool]) -> Condition:
     """`name` is a constant whose array passes `test`; `text` says what that asks."""
+
     def check(match: Match) -> bool:
         array = match.constant(name)
         return array is not None and bool(test(array))
@@ -92,6 +94,7 @@ def is_float(name: str) -> Condition:
 
 def same_shape(first: str, second: str) -> Condition:
     """Both have the same shape for every input of the model."""
+
     def check(match: Match) -> bool:
         a, b = _value(match, first), _value(match, second)
         if a is None or b is None:
@@ -104,6 +107,7 @@ def same_shape(first: str, second: str) -> Condition:
 
 def same_dtype(first: str, second: str) -> Condition:
     """Both have the same, known element type."""
+
     def check(match: Match) -> bool:
         a, b = _value(match, first), _value(match, second)
         if a is None or b is None:
@@ -121,6 +125,7 @@ def one_user(name: str) -> Condition:
 
 def no_uses(name: str) -> Condition:
     """Nothing reads `name` (or it is left out)."""
+
     def check(match: Match) -> bool:
         value = _value(match, name)
         return value is None or (not value.uses() and not value.is_graph_output())
@@ -135,6 +140,7 @@ def attr_is(name: str, *allowed: Any) -> Condition:
 
 def broadcasts_into(name: str, *dims: tuple[str, int]) -> Condition:
     """`name` broadcasts, without widening it, into the shape whose dimensions are given as (value, axis)."""
+
     def check(match: Match) -> bool:
         value = _value(match, name)
         shape = None if value is None else match.facts.shape(value)

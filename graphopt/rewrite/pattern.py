@@ -28,9 +28,7 @@ from graphopt.errors import PipelineError
 
 __all__ = ["COMMUTATIVE", "Bind", "Literal", "NodePattern", "Pattern", "parse"]
 
-COMMUTATIVE = frozenset(
-    {"Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Equal", "Mul", "Or", "Xor"}
-)
+COMMUTATIVE = frozenset({"Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Equal", "Mul", "Or", "Xor"})
 """Operators of ai.onnx with two inputs whose order does not matter, not even for NaN."""
 
 
@@ -143,10 +141,13 @@ class _Parser:
             return self.modifier(function.id, inputs)
         ops = tuple(self.operators(function))
         attrs = tuple(
-            (word.arg or "", ("bind", word.value.id) if isinstance(word.value, ast.Name) else ("is", self.literal(word.value)))
+            (
+                word.arg or "",
+                ("bind", word.value.id) if isinstance(word.value, ast.Name) else ("is", self.literal(word.value)),
+            )
             for word in node.keywords
         )
-        commutes = len(inputs) == 2 and all(domain == "" and op in COMMUTATIVE for domain, op in ops)  # noqa: PLR2004
+        commutes = len(inputs) == 2 and all(domain == "" and op in COMMUTATIVE for domain, op in ops)
         return NodePattern(ops, inputs, attrs, commutes=commutes)
 
     def modifier(self, kind: str, inputs: tuple[Pattern, ...]) -> Pattern:

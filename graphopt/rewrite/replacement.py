@@ -21,7 +21,7 @@ def _parsed(text: str) -> tuple[NodePattern | Bind, ...]:
     return parse(text)
 
 
-def expand(text: str, builder: Builder, match: Match) -> Value | tuple[Value, ...] | None:
+def expand(text: str, builder: Builder, match: Match) -> Value | None:
     """Build what a replacement's text says and return its root value.
 
     A number becomes a scalar constant of the root's element type; None if that type is unknown.
@@ -31,7 +31,8 @@ def expand(text: str, builder: Builder, match: Match) -> Value | tuple[Value, ..
         raise PipelineError("a replacement has one root", where=text, advice="use a function instead")
     if _has_number(roots[0]) and match.facts.dtype(match.result) is None:
         return None
-    return _build(roots[0], builder, match, {})
+    built: Value | None = _build(roots[0], builder, match, {})
+    return built
 
 
 def _has_number(pattern: Pattern) -> bool:
