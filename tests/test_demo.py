@@ -20,7 +20,7 @@ def test_demo_is_smaller_and_reads_the_same_digits(tmp_path: Path) -> None:
     assert outcome.accuracy_after >= outcome.accuracy_before - 0.005
     assert outcome.agreement > 0.99
     # What the exporter left and nobody needs at run time.
-    habits = {"BatchNormalization", "Constant", "Expand", "Gather", "Shape", "Unsqueeze"}
+    habits = {"BatchNormalization", "Expand", "Gather", "Shape", "Unsqueeze"}
     assert habits <= set(report.before.operators)
     assert habits & set(report.after.operators) == set()
     assert outcome.table().rows[0][1] == "99.00%"

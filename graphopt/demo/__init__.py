@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,8 @@ class Outcome:
 
         accuracy = (f"accuracy on {self.samples} samples", f"{self.accuracy_before:.2%}", f"{self.accuracy_after:.2%}")
         timing = self.comparison.table()
-        rows = ((*accuracy, f"{self.agreement:.1%} read alike"),)
-        return Table(("", "before", "after", "change"), rows, timing.title, frozenset({1, 2, 3}))
+        rows = ((*accuracy, f"{self.agreement:.1%} read alike"), *timing.rows)
+        return Table(("", "before", "after", ""), rows, f"batches of {BATCH}, {timing.title}", frozenset({1, 2, 3}))
 
 
 def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
@@ -65,19 +65,21 @@ def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
         pixels, labels = data["pixels"].astype(np.float32), data["labels"]
     with tempfile.TemporaryDirectory(prefix="graphopt-") as folder:
         before, task = Path(folder, MODEL.name), Path(folder, "samples")
-        after = before.with_suffix(".opt.onnx")
+        after = Path(folder, "digits.opt.onnx")
         shutil.copyfile(MODEL, before)
         task.mkdir()
         batches = np.split(pixels, len(pixels) // BATCH)
         for index, batch in enumerate(batches):
             np.savez(task / f"batch_{index}.npz", pixels=batch)
         report = graphopt.optimize(before, after, target="ort-cpu", task=str(task), samples=len(batches)).report
-        comparison = compare_models(before, after, str(task), threads=1, budget_s=budget_s, seed=0, custom_ops=())
+        comparison = compare_models(before, after, str(task), budget_s=budget_s)
         read_before, read_after = _read(before, pixels), _read(after, pixels)
         if keep is not None:
             _keep((before, after), Path(keep))
+    kept = "" if keep is None else str(Path(keep, after.name))
     return Outcome(
-        report,
+        # The report shows the names that outlive the temporary folder.
+        replace(report, model=MODEL.name, output=kept),
         comparison,
         samples=len(labels),
         accuracy_before=float((read_before == labels).mean()),
