@@ -80,7 +80,7 @@ def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
     return Outcome(
         # The report shows the names that outlive the temporary folder.
         replace(report, model=MODEL.name, output=kept),
-        comparison,
+        replace(comparison, a=MODEL.name, b="digits.opt.onnx"),
         samples=len(labels),
         accuracy_before=float((read_before == labels).mean()),
         accuracy_after=float((read_after == labels).mean()),
