@@ -44,7 +44,8 @@ def dtype_named(name: str) -> np.dtype[Any]:
     if name in NARROW:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+        narrow: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return narrow
     raise FrameError(f"unknown dtype {name!r}")
 
 

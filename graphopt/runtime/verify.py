@@ -28,8 +28,8 @@ class Budget:
     """What verification may spend.
 
     `seconds` bounds each loading and each inference (default: 10, and 1 more for each MB of the model),
-    `search_seconds` the search for sizes that run. After an inference slower than `slow_seconds` one feed is enough. `memory_bytes`
-    bounds the child (default: nine tenths of what the machine has free).
+    `search_seconds` the search for sizes that run. After an inference slower than `slow_seconds` one feed is enough.
+    `memory_bytes` bounds the child (default: nine tenths of what the machine has free). `threads` is 2 by default.
     """
 
     seconds: float | None = None
