@@ -89,7 +89,10 @@ class Facts:
 
     def contents(self, value: Value) -> Contents | None:
         """Return the elements of an int64 or int32 tensor of rank <= 1 with at most 64 elements."""
-        return self.contents_of(value) if self.fact(value).dtype in _INTEGERS else None
+        fact = self.fact(value)
+        if fact.dtype not in _INTEGERS or fact.shape is None or len(fact.shape) > 1:
+            return None
+        return self.contents_of(value)
 
     def is_constant(self, value: Value) -> bool:
         """Tell whether `value` is an initializer that no caller can override, or comes from a `Constant` node.
@@ -138,18 +141,16 @@ class Facts:
         return found
 
     def contents_of(self, value: Value) -> Contents | None:
-        """Return the elements of a small integer or boolean tensor."""
+        """Return the elements, in row order, of an integer or boolean tensor with at most 64 elements."""
         fact = self.fact(value)
         if fact.contents is not None or fact.dtype not in _FOLLOWED:
             return fact.contents
         if value not in self._contents:
-            self._contents[value] = self._constant_contents(value, fact)
+            self._contents[value] = self._constant_contents(value)
         return self._contents[value]
 
-    def _constant_contents(self, value: Value, fact: Fact) -> Contents | None:
-        if fact.shape is None or len(fact.shape) > 1 or not self.is_constant(value):
-            return None
-        count = product(fact.shape)
+    def _constant_contents(self, value: Value) -> Contents | None:
+        count = self.element_count(value)
         array = self.constant(value) if isinstance(count, int) and count <= LIMIT else None
         if array is None or array.dtype.kind not in "ib" or array.size != count:
             return None
@@ -314,9 +315,11 @@ def _column(rule: Callable[[Site], Any], site: Site, count: int) -> list[Any]:
 
 
 def _checked_contents(dtype: DataType | None, shape: Shape | None, contents: Contents | None) -> Contents | None:
-    if contents is None or shape is None or len(shape) > 1 or dtype not in _FOLLOWED:
+    if contents is None or shape is None or dtype not in _FOLLOWED or len(contents) > LIMIT:
         return None
-    if len(contents) > LIMIT or (shape[0] if shape else 1) != len(contents):
+    if product(dim for dim in shape if isinstance(dim, int)) != len(contents) or any(
+        isinstance(dim, Expr) for dim in shape
+    ):
         return None
     limit = 1 << 31 if dtype == DataType.INT32 else _MAX_VALUE
     return contents if all(_is_tame(element, limit) for element in contents) else None

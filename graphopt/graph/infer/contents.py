@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from graphopt.graph.dims import Dim, Expr, floordiv, known_at_least, known_positive, maximum, minimum, mod, product
-from graphopt.graph.infer.site import Contents, Site
+from graphopt.graph.infer.site import Array, Contents, Site
 from graphopt.graph.model import DataType
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "product_values",
     "range_values",
     "slice_values",
+    "transposed_values",
     "where_values",
 ]
 
@@ -132,31 +135,54 @@ def cast_values(site: Site) -> Contents | None:
 
 def concat_values(site: Site) -> Contents | None:
     """Concatenate the elements of vectors."""
-    parts = [site.contents(index) for index in range(site.count())]
+    parts = [_grid(site, index) for index in range(site.count())]
     known = [part for part in parts if part is not None]
-    return tuple(element for part in known for element in part) if len(known) == len(parts) else None
+    if not known or len(known) != len(parts):
+        return None
+    return tuple(np.concatenate(known, axis=site.integer("axis", 0)).flat)
 
 
 def gather_values(site: Site) -> Contents | None:
-    """Pick elements of a vector."""
-    elements, indices = site.contents(0), site.ints(1)
-    if elements is None or indices is None or site.rank(0) != 1:
+    """Pick elements."""
+    elements, indices = _grid(site, 0), _grid(site, 1)
+    if elements is None or indices is None or any(isinstance(index, Expr) for index in indices.flat):
         return None
-    if not all(-len(elements) <= index < len(elements) for index in indices):
-        return None
-    return tuple(elements[index] for index in indices)
+    # A single element comes back without its array.
+    picked = np.asarray(np.take(elements, indices.astype(np.int64), axis=site.integer("axis", 0)), dtype=object)
+    return tuple(picked.flat)
+
+
+def transposed_values(site: Site) -> Contents | None:
+    """Permute the axes."""
+    elements = _grid(site, 0)
+    return None if elements is None else tuple(elements.transpose(site.integers("perm")).flat)
 
 
 def slice_values(site: Site) -> Contents | None:
-    """Cut a piece out of a vector; all bounds must be numbers."""
-    elements = site.contents(0)
+    """Cut a piece out; all bounds must be numbers."""
+    elements = _grid(site, 0)
     starts, ends = _bound(site, 1, "starts"), _bound(site, 2, "ends")
-    steps = site.ints(4) if site.has(4) else (1,)
-    if elements is None or site.rank(0) != 1 or starts is None or ends is None or steps is None:
+    if elements is None or starts is None or ends is None:
         return None
-    if not len(starts) == len(ends) == len(steps) == 1 or steps[0] == 0:
+    axes = _bound(site, 3, "axes") if site.has(3) or "axes" in site.node.attributes else tuple(range(len(starts)))
+    steps = site.ints(4) if site.has(4) else (1,) * len(starts)
+    if axes is None or steps is None or 0 in steps:
         return None
-    return elements[starts[0] : _python_end(ends[0], len(elements), steps[0]) : steps[0]]
+    place = [slice(None)] * elements.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        place[site.axis(axis, elements.ndim)] = slice(start, _python_end(end, elements.shape[axis], step), step)
+    return tuple(elements[tuple(place)].flat)
+
+
+def _grid(site: Site, index: int) -> Array | None:
+    """Return the elements of an input in its shape."""
+    elements, shape = site.contents(index), site.shape(index)
+    if elements is None or shape is None:
+        return None
+    sizes = [dim for dim in shape if isinstance(dim, int)]
+    grid = np.empty(len(elements), dtype=object)
+    grid[:] = elements
+    return grid.reshape(sizes)
 
 
 def _python_end(end: int, length: int, step: int) -> int | None:
@@ -200,8 +226,3 @@ def product_values(site: Site) -> Contents | None:
     """Multiply all elements."""
     elements = site.contents(0)
     return None if elements is None else (product(elements),)
-
-
-def is_formula(dim: Dim) -> bool:
-    """Tell whether `dim` is not a number."""
-    return isinstance(dim, Expr)

@@ -44,6 +44,9 @@ def _scan_input(site: Site, index: int) -> Fact:
 
 def _branches(site: Site) -> list[tuple[Fact, Fact]]:
     then, other = site.graph("then_branch"), site.graph("else_branch")
+    condition = site.contents(0)
+    if condition is not None:
+        then = other = then if condition == (1,) else other
     pairs = zip(then.outputs, other.outputs, strict=True)
     return [(site.source.fact(a), site.source.fact(b)) for a, b in pairs]
 

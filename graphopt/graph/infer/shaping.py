@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphopt.graph.dims import Dim, broadcast, floordiv, known_positive, product
-from graphopt.graph.infer.contents import LIMIT, filled_values, first_values
+from graphopt.graph.dims import Dim, Expr, broadcast, floordiv, known_positive, product, substitute
+from graphopt.graph.infer.contents import LIMIT, filled_values, first_values, transposed_values
 from graphopt.graph.infer.dtypes import always, first
 from graphopt.graph.infer.site import Contents, Operator, Shape, Shapes, Site
 from graphopt.graph.model import DataType
@@ -47,8 +47,7 @@ def _reshape(site: Site) -> Shapes:
     else:
         target = site.contents(1)
     if target is None:
-        wanted = wanted_shape(site, 1)
-        return wanted
+        return wanted_shape(site, 1)
     source = site.shape(0)
     keep_zero = site.integer("allowzero", 0) == 1 and site.version >= 14
     total = None if source is None else product(source)
@@ -70,11 +69,12 @@ def _reshaped(site: Site, dim: Dim, axis: int, source: Shape | None, total: Dim 
     return dim if total is not None and _vanishes_with(total, dim) else site.fresh()
 
 
-def _vanishes_with(total: Dim, dim: Dim) -> bool:
-    if total == 0:
-        return True
-    quotient = floordiv(total, dim)
-    return quotient * dim == total
+def _vanishes_with(total: Dim, dim: Expr) -> bool:
+    """Tell whether `total` is surely zero where `dim` is."""
+    monomial = dim.terms[0][0]
+    if len(dim.terms) == 1 and all(atom.kind == "symbol" for atom in monomial):
+        return all(substitute(total, {atom.name: 0}) == 0 for atom in monomial)
+    return floordiv(total, dim) * dim == total
 
 
 def _fill_rest(site: Site, dims: list[Dim | None], total: Dim | None) -> Shape:
@@ -201,7 +201,7 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "Flatten"): Operator(first, _flatten),
     ("", "Squeeze"): Operator(first, _squeeze, first_values),
     ("", "Unsqueeze"): Operator(first, _unsqueeze, first_values),
-    ("", "Transpose"): Operator(first, _transpose, first_values),
+    ("", "Transpose"): Operator(first, _transpose, transposed_values),
     ("", "Expand"): Operator(first, _expand, filled_values),
     ("", "Tile"): Operator(first, _tile),
     ("", "DepthToSpace"): Operator(first, _depth_to_space),

@@ -18,7 +18,7 @@ Contents = tuple[Dim, ...]
 
 
 class Fact(NamedTuple):
-    """What is known of a value; `contents` are the elements of a small integer or boolean (0, 1) tensor of rank <= 1."""
+    """What is known of a value; `contents` are the elements, in row order, of a small integer or boolean (0, 1) tensor."""
 
     dtype: DataType | None
     shape: Shape | None

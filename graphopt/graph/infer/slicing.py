@@ -69,7 +69,7 @@ def _split_dtype(site: Site) -> Dtypes:
 
 
 def _split_values(site: Site) -> list[Contents | None] | None:
-    elements = site.contents(0)
+    elements = site.contents(0) if site.rank(0) == 1 else None
     sizes = None if elements is None else _split_sizes(site, len(elements))
     if elements is None or sizes is None or len(sizes) != site.outputs():
         return None
