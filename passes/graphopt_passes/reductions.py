@@ -1,0 +1,62 @@
+"""Let a reduction keep or drop its axes itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphopt.graph.edit import Builder
+from graphopt.graph.facts import Facts
+from graphopt.graph.model import Node, Value
+from graphopt.graph.schema import attribute, has_reference
+from graphopt.rewrite.rule import Match, Rule
+
+__all__ = ["PASSES"]
+
+REDUCTIONS = (
+    "ReduceL1 | ReduceL2 | ReduceLogSum | ReduceLogSumExp | ReduceMax | ReduceMean | ReduceMin | ReduceProd | ReduceSum"
+    " | ReduceSumSquare"
+)
+
+
+def _axes(node: Node, facts: Facts, rank: int) -> set[int] | None:
+    """Return the axes of a reduction, Squeeze or Unsqueeze as numbers from 0; None if they are not given as constants.
+
+    `rank` is that of the tensor that has the axes: the operand of a reduction or Squeeze, the result of Unsqueeze.
+    """
+    found = attribute(node, "axes", facts.opset(node))
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
+        array = facts.constant(node.inputs[1])
+        found = None if array is None else array.reshape(-1).tolist()
+    if not found or has_reference(node) or any(not -rank <= axis < rank for axis in found):
+        return None
+    return {axis % rank for axis in found}
+
+
+def _with_keepdims(build: Builder, match: Match, keepdims: int) -> Value | None:
+    """Build the matched reduction with another `keepdims` if Squeeze or Unsqueeze treats just its axes."""
+    reduction, rank = match["t"].producer(), match.facts.rank(match["x"])
+    if rank is None or (attribute(reduction, "keepdims", match.opset) == 0) != (keepdims == 1):
+        return None
+    axes = _axes(reduction, match.facts, rank)
+    if axes is None or axes != _axes(match.root, match.facts, rank):
+        return None
+    attrs: dict[str, Any] = {key: attr for key, attr in reduction.attributes.items() if key != "keepdims"}
+    value: Value = build.op(reduction.op_type, *reduction.inputs, keepdims=keepdims, **attrs)
+    return value
+
+
+DROP_REDUCED_AXES = Rule(
+    name="drop-reduced-axes",
+    doc="Let a reduction drop its axes itself, instead of Squeeze behind it.",
+    match=f"Squeeze((t := ({REDUCTIONS})(x, *_)), *_)",
+    replace=lambda build, match: _with_keepdims(build, match, 0),
+)
+
+KEEP_REDUCED_AXES = Rule(
+    name="keep-reduced-axes",
+    doc="Let a reduction keep its axes itself, instead of Unsqueeze behind it.",
+    match=f"Unsqueeze((t := ({REDUCTIONS})(x, *_)), *_)",
+    replace=lambda build, match: _with_keepdims(build, match, 1),
+)
+
+PASSES = (DROP_REDUCED_AXES, KEEP_REDUCED_AXES)
