@@ -1,0 +1,38 @@
+"""Note, while a model is validated, what the IR cannot hold and what the user should know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from graphopt.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from graphopt.graph.external import DataFolder
+
+__all__ = ["Survey"]
+
+
+@dataclass
+class Survey:
+    """What one walk over a protobuf model found. All members refer into that model.
+
+    `folder` opens external data; None where there is no folder. `attributes`, `values` and `graphs` are those with
+    content that the IR cannot hold; `described` are tensors with metadata of their own.
+    """
+
+    folder: DataFolder | None
+    where: str
+    attributes: list[onnx.AttributeProto] = field(default_factory=list)
+    values: list[onnx.ValueInfoProto] = field(default_factory=list)
+    graphs: list[onnx.GraphProto] = field(default_factory=list)
+    described: list[onnx.TensorProto] = field(default_factory=list)
+    external: bool = False
+    remarks: list[str] = field(default_factory=list)
+
+    def fail(self, what: str, *, at: str = "", advice: str = "") -> ModelError:
+        """Build the error for a fault `at` a place of this model."""
+        where = f"{at} in {self.where}" if at else f"in {self.where}"
+        return ModelError(what, where=where, advice=advice)
