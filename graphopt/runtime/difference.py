@@ -145,7 +145,7 @@ def _differ_chunk(a: Array, b: Array) -> tuple[dict[str, int], float, float, flo
 
 
 def nudge(array: Array, epsilon: float, seed: int) -> Array:
-    """Move each float of `array` up or down by `epsilon` of itself, and at least to a neighbouring number."""
+    """Move each finite float of `array` up or down by `epsilon` of itself, and at least to a neighbouring number."""
     if array.dtype.kind != "f" and array.dtype.name not in NARROW:
         return array
     generator = np.random.default_rng(seed)
@@ -154,4 +154,6 @@ def nudge(array: Array, epsilon: float, seed: int) -> Array:
         target = np.where(up, np.inf, -np.inf).astype(array.dtype)
         near = np.nextafter(array, target) if array.dtype.kind == "f" else array
         far = (array.astype(np.float64) * np.where(up, 1 + epsilon, 1 - epsilon)).astype(array.dtype)
-        return np.where(far == array, near, far) if epsilon else near
+        moved = np.where(far == array, near, far) if epsilon else near
+        # NaN, infinities and the largest numbers stay: a step from or to infinity is not small.
+        return np.where(np.isfinite(array) & np.isfinite(moved), moved, array)

@@ -74,46 +74,41 @@ def draw(
     for spec in specs:
         digest = hashlib.sha256(f"{seed}/{spec.name}/{kind}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-        feeds[spec.name] = _draw_one(spec, generator, resolve(spec, sizes), kind, hints)
+        shape = resolve(spec, sizes)
+        values = None if hints is None else hints.get(spec.name, ())
+        feeds[spec.name] = _draw_flat(spec.dtype, generator, math.prod(shape), kind, values).reshape(shape)
     return feeds
 
 
-def _draw_one(
-    spec: InputSpec,
-    generator: np.random.Generator,
-    shape: tuple[int, ...],
-    kind: FeedKind,
-    hints: Mapping[str, Sequence[int]] | None,
+def _draw_flat(
+    name: str, generator: np.random.Generator, count: int, kind: FeedKind, values: Sequence[int] | None
 ) -> Array:
-    if spec.dtype == "string":
+    if name == "string":
         words = np.array(["", "a", "graph", "0", "1.5", "\u00e9t\u00e9"], object)
-        return words[generator.integers(0, len(words), shape)].reshape(shape)
-    dtype = dtype_named(spec.dtype)
+        return words[generator.integers(0, len(words), count)]
+    dtype = dtype_named(name)
     if dtype.kind == "b":
-        return generator.integers(0, 2, shape).astype(dtype)
+        return generator.integers(0, 2, count).astype(dtype)
     if dtype.kind in "iu":
-        return _draw_integers(generator, shape, dtype, None if hints is None else hints.get(spec.name, ()))
+        return _draw_integers(generator, count, dtype, values)
     if dtype.kind == "c":
-        return (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(dtype)
-    # An array even for shape ().
-    drawn = np.asarray(generator.random(shape) if kind == "positive" else generator.standard_normal(shape))
-    drawn = drawn.astype(dtype)
+        return (generator.standard_normal(count) + 1j * generator.standard_normal(count)).astype(dtype)
+    drawn = (generator.random(count) if kind == "positive" else generator.standard_normal(count)).astype(dtype)
     return _sprinkle(drawn, generator, extremes=kind == "extreme") if kind in {"special", "extreme"} else drawn
 
 
 def _draw_integers(
-    generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], values: Sequence[int] | None
+    generator: np.random.Generator, count: int, dtype: np.dtype[Any], values: Sequence[int] | None
 ) -> Array:
     info = np.iinfo(dtype)
     able = [value for value in values or () if info.min <= value <= info.max]
     if not able and values is not None and dtype.itemsize == 1:
-        return generator.integers(info.min, info.max, shape, endpoint=True, dtype=np.int64).astype(dtype)
-    drawn = np.asarray(generator.integers(0, 2, shape))
-    if able and len(shape) < 1:
-        drawn = np.asarray(able[int(generator.integers(0, len(able)))])
-    elif able:
-        chosen = np.array(able)[generator.integers(0, len(able), shape)]
-        drawn = np.where(generator.random(shape) < 0.75, chosen, drawn)
+        return generator.integers(info.min, info.max, count, endpoint=True, dtype=np.int64).astype(dtype)
+    drawn = generator.integers(0, 2, count)
+    if able:
+        chosen = np.array(able)[generator.integers(0, len(able), count)]
+        # A single number selects a branch or a mode: 0 and 1 are no use beside the values it is compared with.
+        drawn = np.where(generator.random(count) < 0.75, chosen, drawn) if count > 1 else chosen
     return drawn.astype(dtype)
 
 
@@ -121,13 +116,11 @@ def _sprinkle(array: Array, generator: np.random.Generator, *, extremes: bool) -
     import ml_dtypes
 
     info: Any = ml_dtypes.finfo(array.dtype)  # type: ignore[no-untyped-call]
-    values = [float("nan"), float("inf"), float("-inf"), 0.0, -0.0, float(info.smallest_subnormal)]
+    # Small arrays hold the first ones only.
+    values = [float("nan"), float("inf"), float("-inf")]
     values += [float(info.max), float(info.min)] if extremes else []
-    flat = array.reshape(-1)
-    if flat.size == 0:
-        return array
-    places = generator.choice(flat.size, min(flat.size, len(values)), replace=False)
-    first = int(generator.integers(0, len(values)))
-    for at, place in enumerate(places):
-        flat[place] = values[(first + at) % len(values)]
-    return flat.reshape(array.shape)
+    values += [-0.0, float(info.smallest_subnormal), 0.0]
+    if array.size:
+        places = generator.choice(array.size, min(array.size, len(values)), replace=False)
+        array[places] = np.array(values[: len(places)]).astype(array.dtype)
+    return array

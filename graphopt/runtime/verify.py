@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from graphopt.runtime.difference import Difference
 from graphopt.runtime.feeds import FeedKind, FeedsPlan, assignments, draw, undrawable
 from graphopt.runtime.limits import Limits
 from graphopt.runtime.process import RequestError, Worker, WorkerDied
+from graphopt.runtime.sizes import resolve
 from graphopt.runtime.tolerance import Tolerance
 from graphopt.runtime.verdict import Verification, fault, summarize
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from graphopt.runtime.frames import Array
 
 __all__ = ["Budget", "Verifier", "verify"]
+
+_FEW_ELEMENTS = 64
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ class Verifier:
     def observe(self) -> str:
         """Run the original unless its results are at hand; return why that is not possible, or the empty string."""
         known = self._reference
+        # A child that died since is replaced now, so that its generation tells.
+        self.worker.start()
         if known is not None and (known.trouble or known.generation == self.worker.generation):
             return known.trouble
         skip: set[str] = set()
@@ -115,7 +121,8 @@ class Verifier:
                     skip.add(kind)
                     continue
                 reference.trouble = f"the original ends the runtime's process: {_one_line(error)}"
-            self._ask("close", {}) if self.worker.pid and not reference.trouble else None
+            if self.worker.pid is not None:
+                self._ask("close", {})
             return reference.trouble
 
     def judge(self, after: str | Path, tolerance: Tolerance) -> Verification:
@@ -125,6 +132,8 @@ class Verifier:
         try:
             return self._judge(Path(after), tolerance)
         except (WorkerDied, RequestError) as error:
+            if isinstance(error, RequestError) and error.kind == "request":
+                raise
             return Verification("different", f"the result does not run: {_one_line(error)}")
 
     @property
@@ -194,7 +203,10 @@ class Verifier:
     def _observe_special(self, reference: _Reference, first: _Feed) -> None:
         floats = any("float" in spec.dtype for spec in self.plan.specs)
         kind: FeedKind = "normal" if not floats else "extreme" if self.plan.extremes else "special"
-        if not self._attempt(reference, kind, first.sizes, hinted=first.hinted):
+        elements = sum(math.prod(resolve(spec, first.sizes)) for spec in self.plan.specs)
+        # A few elements have no room for all special values.
+        model = reference.feeds[-1] if elements < _FEW_ELEMENTS else first
+        if not self._attempt(reference, kind, model.sizes, hinted=model.hinted):
             reference.notes.append(f"the {kind} feed does not run")
 
     def _search(self, reference: _Reference, kind: FeedKind, avoid: Mapping[str, int]) -> _Feed | None:
