@@ -110,3 +110,8 @@ def _holds_tensor(attr: Any) -> bool:
 
 def _size(tensor: Any) -> int:
     return 0 if tensor is None else int(tensor.nbytes)
+
+
+def dtype_of(array: Array) -> DataType:
+    """Return the element type that an array stores; objects and text are strings."""
+    return DataType.STRING if array.dtype.kind in "OSU" else DataType.from_numpy(array.dtype)

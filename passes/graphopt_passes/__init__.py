@@ -12,6 +12,7 @@ __all__ = ["PASSES"]
 
 FAMILIES: tuple[str, ...] = (
     "lift_constants",
+    "fold_constants",
     "eliminate_dead",
     "eliminate_common",
     "deduplicate_initializers",
