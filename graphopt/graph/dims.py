@@ -1,8 +1,8 @@
 """Calculate with dimensions: integers, or formulas over named sizes.
 
-A dimension is an `int` or an `Expr`: a polynomial with integer coefficients over atoms. An atom is a symbol (a size that
-is not known, an integer >= 0) or one of floordiv, max, min and broadcast of dimensions. Formulas are kept in one normal
-form, so that equal formulas compare equal; formulas that compare unequal may still have equal values.
+A dimension is an `int` or an `Expr`: a polynomial with integer coefficients over atoms. An atom is a symbol (a size
+that is not known, an integer >= 0) or one of floordiv, max, min and broadcast of dimensions. Formulas are kept in one
+normal form, so that equal formulas compare equal; formulas that compare unequal may still have equal values.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class Facts:
     """What is known of the values of a model; nothing is computed before it is asked for, and nothing raises.
 
     Trusted are the declared types of the model's inputs, the initializers and the operators' definition; what the model
-    declares of other values is not. A size that is not known is a symbol, `?1`, `?2`, ...; two sizes are the same only if
-    their formulas are equal. After a change of the graph `forget` what was found.
+    declares of other values is not. A size that is not known is a symbol, `?1`, `?2`, ...; two sizes are surely the
+    same only if their formulas are equal. After a change of the graph `forget` what was found.
     """
 
     def __init__(self, model: Model) -> None:
@@ -213,7 +213,8 @@ class Facts:
 
     def _of_tensor(self, tensor: Any) -> Fact:
         try:
-            return Fact(tensor.dtype, tuple(int(dim) for dim in tensor.shape), None)
+            shape = tuple(int(dim) for dim in tensor.shape)
+            return UNKNOWN if min(shape, default=0) < 0 else Fact(DataType(tensor.dtype), shape, None)
         except _NOT_SURE:
             return UNKNOWN
 
@@ -255,6 +256,8 @@ class Facts:
 
     def _of_constant(self, node: Node) -> Fact:
         tensor = _constant_tensor(node)
+        if isinstance(tensor, np.ndarray):
+            return Fact(_ARRAY_DTYPES[tensor.dtype.kind], tensor.shape, None)
         return UNKNOWN if tensor is None else self._of_tensor(tensor)
 
     def _checked(self, shape: Shape | None) -> Shape | None:
@@ -344,6 +347,7 @@ def _constant_tensor(node: Node) -> Any:
     return None
 
 
+_ARRAY_DTYPES = {"i": DataType.INT64, "f": DataType.FLOAT, "O": DataType.STRING}
 _CONSTANT_DTYPES: dict[str, Any] = {
     "value_int": np.int64,
     "value_ints": np.int64,

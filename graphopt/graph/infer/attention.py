@@ -42,7 +42,30 @@ def _total(site: Site, steps: Dim) -> Dim:
     return site.fresh() if past is None or len(past) != 4 else past[2] + steps
 
 
+def _linear_dtypes(site: Site) -> Dtypes:
+    return [site.dtype(0), site.dtype(3) if site.has(3) else None]
+
+
+def _linear_attention(site: Site) -> Shapes:
+    q, k, v = (site.known_shape(index) for index in range(3))
+    heads = site.integer("kv_num_heads", 0)
+    key_size, value_size = floordiv(k[2], heads), floordiv(v[2], heads)
+    y = (q[0], q[1], value_size * site.integer("q_num_heads", 0))
+    return [y, (q[0], heads, key_size, value_size)]
+
+
+def _causal_conv_dtypes(site: Site) -> Dtypes:
+    return [site.dtype(0), site.dtype(0)]
+
+
+def _causal_conv(site: Site) -> Shapes:
+    x, w = site.known_shape(0), site.known_shape(1)
+    return [x, (*x[:2], w[2] - 1)]
+
+
 OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "Attention"): Operator(_dtypes, _attention),
+    ("", "CausalConvWithState"): Operator(_causal_conv_dtypes, _causal_conv),
+    ("", "LinearAttention"): Operator(_linear_dtypes, _linear_attention),
     ("", "RotaryEmbedding"): Operator(first, same_shape),
 }

@@ -88,6 +88,9 @@ def _outside(site: Site, shape: Shape) -> tuple[Dim, ...]:
 
 
 def _scan_dtype(site: Site) -> Dtypes:
+    # Opset 8 has lengths in front of the other inputs, and a batch axis.
+    if site.version < 9:
+        return None
     states = site.count() - site.integer("num_scan_inputs", 0)
     facts = [site.source.fact(value) for value in site.graph("body").outputs]
     return [site.dtype(i) if i < states else fact.dtype for i, fact in enumerate(facts)]

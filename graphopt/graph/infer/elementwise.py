@@ -16,14 +16,73 @@ from graphopt.graph.model import DataType
 
 __all__ = ["OPERATORS", "broadcast_shapes", "same_shape"]
 
-_UNARY = (
-    "Abs Acos Acosh Asin Asinh Atan Atanh Bernoulli BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid "
-    "HardSwish Hardmax LeakyRelu Log LogSoftmax LRN LpNormalization MeanVarianceNormalization Mish Neg Not Reciprocal Relu "
-    "Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu Trilu "
-    "CumSum CumProd ReverseSequence"
-).split()
-_BINARY = "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Mod Mul Or Sub Xor StringConcat".split()
-_COMPARISONS = "Equal Greater GreaterOrEqual Less LessOrEqual".split()
+_UNARY = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Bernoulli",
+    "BitwiseNot",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Hardmax",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "LRN",
+    "LpNormalization",
+    "MeanVarianceNormalization",
+    "Mish",
+    "Neg",
+    "Not",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "Trilu",
+    "CumSum",
+    "CumProd",
+    "ReverseSequence",
+    "SwiGLU",
+]
+_BINARY = [
+    "Add",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Div",
+    "Mod",
+    "Mul",
+    "Sub",
+    "StringConcat",
+]
+_COMPARISONS = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
 
 
 def same_shape(site: Site) -> Shapes:
@@ -31,7 +90,7 @@ def same_shape(site: Site) -> Shapes:
     return site.shape(0)
 
 
-def broadcast_shapes(site: Site, a: Shape, b: Shape) -> Shape:
+def broadcast_shapes(a: Shape, b: Shape) -> Shape:
     """Return the shape that two shapes broadcast to."""
     if a == b:
         return a
@@ -48,7 +107,7 @@ def broadcast_all(site: Site) -> Shapes:
     for shape in shapes[1:]:
         if result is None or shape is None:
             return None
-        result = broadcast_shapes(site, result, shape)
+        result = broadcast_shapes(result, shape)
     return result
 
 
@@ -60,7 +119,9 @@ def _binary(site: Site) -> Shapes:
 def _cast(site: Site) -> Dtypes:
     to = site.attribute("to")
     # Opset 1 names the dtype in words.
-    return DataType[to.decode() if isinstance(to, bytes) else to] if isinstance(to, str | bytes) else DataType(int(to))
+    if isinstance(to, bytes):
+        to = to.decode()
+    return DataType.__members__[to] if isinstance(to, str) else DataType(int(to))
 
 
 def _dropout(site: Site) -> Dtypes:
@@ -96,7 +157,6 @@ OPERATORS: dict[tuple[str, str], Operator] = {
     ("", "BitShift"): Operator(of_input(0, 1), broadcast_all),
     ("", "Abs"): Operator(first, same_shape, elementwise_values("Abs")),
     ("", "Neg"): Operator(first, same_shape, elementwise_values("Neg")),
-    ("", "Floor"): Operator(first, same_shape),
     ("", "Identity"): Operator(first, _identity_shape, first_values),
     ("", "IsInf"): Operator(_BOOL, same_shape),
     ("", "IsNaN"): Operator(_BOOL, same_shape),

@@ -78,10 +78,10 @@ def _grid_sample(site: Site) -> Shapes:
 
 def _affine_grid(site: Site) -> Shapes:
     size = site.contents(1)
-    theta = site.known_shape(0)
+    n, spatial, _ = site.known_shape(0)
     if size is None:
-        return None
-    return (theta[0], *size[2:], len(size) - 2)
+        return (n, *site.unknown(spatial), spatial) if isinstance(spatial, int) and spatial in {2, 3} else None
+    return (n, *size[2:], len(size) - 2)
 
 
 def _roi_align(site: Site) -> Shapes:

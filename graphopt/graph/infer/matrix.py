@@ -11,21 +11,21 @@ from graphopt.graph.model import DataType
 __all__ = ["OPERATORS", "matmul_shape"]
 
 
-def matmul_shape(site: Site, a: Shape, b: Shape) -> Shape:
+def matmul_shape(a: Shape, b: Shape) -> Shape:
     """Return the shape of the product: as numpy.matmul."""
     if not a or not b:
         msg = "a scalar is no operand of MatMul"
         raise ValueError(msg)
     rows, columns = a[-2:-1], b[-1:] if len(b) > 1 else ()
-    return (*broadcast_shapes(site, a[:-2], b[:-2]), *rows, *columns)
+    return (*broadcast_shapes(a[:-2], b[:-2]), *rows, *columns)
 
 
 def _matmul(site: Site) -> Shapes:
-    return matmul_shape(site, site.known_shape(0), site.known_shape(1))
+    return matmul_shape(site.known_shape(0), site.known_shape(1))
 
 
 def _qlinear_matmul(site: Site) -> Shapes:
-    return matmul_shape(site, site.known_shape(0), site.known_shape(3))
+    return matmul_shape(site.known_shape(0), site.known_shape(3))
 
 
 def _gemm(site: Site) -> Shapes:
@@ -47,6 +47,9 @@ def _einsum(site: Site) -> Shapes:
     dots = "".join(sorted((name for name in sizes if name.isdigit()), reverse=True))
     if not arrow:
         letters = left.replace(",", "").replace(".", "")
+        if not letters.islower():
+            # The order of capitals is not defined.
+            return None
         right = "..." + "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
     return tuple(sizes[name] for name in right.replace("...", dots))
 

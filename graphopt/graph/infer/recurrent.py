@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphopt.graph.dims import Dim
-from graphopt.graph.infer.site import Dtypes, Operator, Shapes, Site
+from graphopt.graph.infer.site import Dtypes, Operator, Shape, Shapes, Site
 
 __all__ = ["OPERATORS"]
 
@@ -26,7 +26,7 @@ def _recurrent(site: Site) -> Shapes:
     directions = 2 if site.text("direction", "forward").lower() == "bidirectional" else 1
     hidden = _hidden(site)
     if site.integer("layout", 0):
-        last = (first, directions, hidden)
+        last: Shape = (first, directions, hidden)
         return [(first, second, directions, hidden), last, last]
     last = (directions, second, hidden)
     return [(first, directions, second, hidden), last, last]

@@ -10,7 +10,7 @@ from graphopt.graph.model import DataType
 
 __all__ = ["OPERATORS"]
 
-_NAMES = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()
+_NAMES = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"]
 
 
 def _reduce(site: Site) -> Shapes:

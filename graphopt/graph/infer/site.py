@@ -18,7 +18,10 @@ Contents = tuple[Dim, ...]
 
 
 class Fact(NamedTuple):
-    """What is known of a value; `contents` are the elements, in row order, of a small integer or boolean (0, 1) tensor."""
+    """What is known of a value.
+
+    `contents` are the elements, in row order, of a small tensor of integers or booleans (0, 1).
+    """
 
     dtype: DataType | None
     shape: Shape | None
@@ -163,11 +166,11 @@ class Site:
         return value.decode() if isinstance(value, bytes) else str(value)
 
     def graph(self, name: str) -> Graph:
-        """Return a GRAPH attribute; raise `ValueError` if it is left out."""
+        """Return a GRAPH attribute; raise `TypeError` if it is left out."""
         found = self.attribute(name)
         if not isinstance(found, Graph):
             msg = f"attribute {name!r} is no graph"
-            raise ValueError(msg)
+            raise TypeError(msg)
         return found
 
     def axis(self, value: int, rank: int) -> int:

@@ -21,9 +21,9 @@ def _replaced(shape: Shape, axis: int, *dims: Dim) -> Shape:
 
 def _concat(site: Site) -> Shapes:
     shapes = [site.known_shape(index) for index in range(site.count())]
-    default = 1 if site.version < 4 else None
-    axis = site.attribute("axis")
-    place = site.axis(int(default if axis is None else axis), len(shapes[0]))
+    if site.version >= 4 and site.attribute("axis") is None:
+        return None
+    place = site.axis(site.integer("axis", 1), len(shapes[0]))
     if any(len(shape) != len(shapes[0]) for shape in shapes):
         return None
     # Off the axis all inputs agree, so that any of them tells; a number tells most.

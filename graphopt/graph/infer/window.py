@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphopt.graph.dims import Dim, ceildiv, floordiv
+from graphopt.graph.dims import Dim, ceildiv, floordiv, known_at_least
 from graphopt.graph.infer.dtypes import always, first, of_input
 from graphopt.graph.infer.site import Dtypes, Operator, Shape, Shapes, Site
 from graphopt.graph.model import DataType
@@ -91,7 +91,11 @@ def _transposed(site: Site, sizes: Shape, kernel: Sequence[Dim]) -> Shape:
     if auto not in {"NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"} or len(kernel) != count:
         return site.unknown(count)
     if auto.startswith("SAME"):
-        return tuple(size * stride for size, stride in zip(sizes, strides, strict=True))
+        # Where the kernel leaves gaps, there is nothing to crop and runtimes differ.
+        gaps = [
+            i for i in range(count) if not known_at_least(extra[i] + (kernel[i] - 1) * dilations[i] + 1, strides[i])
+        ]
+        return tuple(site.fresh() if i in gaps else sizes[i] * strides[i] for i in range(count))
     if auto == "VALID":
         pads = (0,) * (2 * count)
     return tuple(
