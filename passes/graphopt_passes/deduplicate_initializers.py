@@ -22,8 +22,9 @@ Entry = tuple[Scope, Value]
 class DeduplicateInitializers(Pass):
     """Store initializers of equal type, shape and bytes once, whatever their size.
 
-    One in a subgraph is replaced by an equal one of a graph around it. Left unchanged: graph inputs, which a caller may
-    override, and initializers that are graph outputs, which keep their names.
+    One in a subgraph is replaced by an equal one of a graph around it; big ones of several subgraphs move to the graph
+    around them all. Left unchanged: graph inputs, which a caller may override, and initializers that are graph outputs,
+    which keep their names.
     """
 
     name: ClassVar[str] = "deduplicate-initializers"
@@ -37,6 +38,8 @@ class DeduplicateInitializers(Pass):
             for similar in _split(alike, lambda value: sample_key(value.const_value)):
                 for equal in _split(similar, lambda value: tensor_digest(value.const_value)):
                     count += self._merge(equal, context)
+                    if model.ir.ir_version >= 4:
+                        count += self._hoist(equal, context)
         return count
 
     def _merge(self, entries: list[Entry], context: Context) -> int:
@@ -55,6 +58,40 @@ class DeduplicateInitializers(Pass):
                 scope.graph.initializers.pop(value.name or "")
                 count += 1
         return count
+
+    def _hoist(self, entries: list[Entry], context: Context) -> int:
+        """Move one to the innermost graph around all that are left, and let it stand for them."""
+        left = [(scope, value) for scope, value in entries if value.is_initializer() and not value.is_graph_output()]
+        if len(left) < 2 or _nbytes(left[0][1]) < _WORTH_MOVING:
+            return 0
+        around = _common_scope([scope for scope, _ in left])
+        if around is None or around.in_function or not context.admit(self.name, left[0][1].name or ""):
+            return 0
+        (scope, first), *others = left
+        scope.graph.initializers.pop(first.name or "")
+        # What is a name of its own in an inner graph may be taken in another one inside the outer.
+        first.name = context.names.fresh(first.name or "")
+        around.graph.register_initializer(first)
+        for scope, value in others:
+            value.replace_all_uses_with(first)
+            scope.graph.initializers.pop(value.name or "")
+        return len(others)
+
+
+_WORTH_MOVING = 1 << 12
+
+
+def _nbytes(value: Value) -> int:
+    return 0 if value.const_value is None else int(value.const_value.nbytes)
+
+
+def _common_scope(scopes: list[Scope]) -> Scope | None:
+    """Return the innermost scope around all of `scopes`; None if they belong to different roots."""
+    shared = list(scopes[0].outward())
+    for scope in scopes[1:]:
+        around = set(scope.outward())
+        shared = [each for each in shared if each in around]
+    return shared[0] if shared else None
 
 
 def _cheap_key(value: Value) -> Hashable:
