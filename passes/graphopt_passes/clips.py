@@ -127,6 +127,7 @@ def _clip(build: Builder, match: Match, limits: Limits, dtype: DataType) -> Valu
     if match.opset < 11 and dtype is not DataType.FLOAT:
         return None  # The bounds are attributes of 32 bits.
     if match.opset < 11:
+        low, high = (None if bound is None else float(bound) for bound in (low, high))
         value = build.op("Clip", x, min=low, max=high)
         return value
     if match.opset < 12 and dtype in {DataType.INT32, DataType.INT64}:

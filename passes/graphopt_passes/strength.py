@@ -70,7 +70,7 @@ DIVIDE_BY_POWER_OF_TWO = Rule(
     doc="Replace the quotient by constant powers of two by the product with their inverses.",
     match="Div(x, const(c))",
     replace=_multiply_by_inverse,
-    where=(dtype_in("x", FULL), constant_where("c", "holds powers of two", _is_power_of_two), _stands_alone),
+    where=(constant_where("c", "holds floats that are powers of two", _is_power_of_two), _stands_alone),
     min_opset=7,
 )
 
