@@ -1,0 +1,69 @@
+"""Transpose at once what is folded to fewer axes, transposed and unfolded again."""
+
+from __future__ import annotations
+
+from graphopt.graph.dims import Dim, product
+from graphopt.graph.edit import Builder
+from graphopt.graph.facts import Facts
+from graphopt.graph.model import Node, Value
+from graphopt.rewrite.conditions import condition
+from graphopt.rewrite.rule import Match, Rule
+from graphopt_passes.transposes import permutation
+
+__all__ = ["PASSES"]
+
+Shape = tuple[Dim, ...]
+
+
+def _groups(full: Shape, folded: Shape) -> list[list[int]] | None:
+    """Return for each axis of `folded` the axes of `full` that make it; None if they do not come in order."""
+    groups: list[list[int]] = []
+    at = 0
+    for dim in folded:
+        start, size = at, 1
+        while at < len(full) and (at == start or size != dim):
+            size = product(full[start : at + 1])
+            at += 1
+        if size != dim:
+            return None
+        groups.append(list(range(start, at)))
+    return groups if at == len(full) else None
+
+
+def _full_permutation(match: Match) -> list[int] | None:
+    """Return how the axes of `x` themselves are permuted from the first view to the last."""
+    node: Node = match["t"].producer()
+    facts: Facts = match.facts
+    perm, full = permutation(node, facts), facts.shape(match["x"])
+    folded, unfolded = facts.shape(match["v"]), facts.shape(match.result)
+    if perm is None or full is None or folded is None or unfolded is None or 0 in full:
+        return None
+    try:
+        groups = _groups(full, folded)
+    except OverflowError:
+        return None
+    if groups is None or len(groups) != len(perm):
+        return None
+    moved = [axis for group in perm for axis in groups[group]]
+    return moved if tuple(full[axis] for axis in moved) == unfolded else None
+
+
+@condition("the last view splits the axes that the first one joined")
+def _unfolds(match: Match) -> bool:
+    return _full_permutation(match) is not None
+
+
+def _transpose(build: Builder, match: Match) -> Value:
+    result: Value = build.op("Transpose", match["x"], perm=_full_permutation(match))
+    return result
+
+
+UNFOLD_TRANSPOSE = Rule(
+    name="unfold-transpose",
+    doc="Transpose the axes themselves that are joined, transposed and split again.",
+    match="(Reshape | Unsqueeze | Squeeze)((t := Transpose((v := (Reshape | Flatten | Squeeze | Unsqueeze)(x, *a)))), *b)",
+    replace=_transpose,
+    where=(_unfolds,),
+)
+
+PASSES: tuple[Rule, ...] = (UNFOLD_TRANSPOSE,)
