@@ -1,0 +1,119 @@
+"""Read sizes from the model's inputs, so that equal sizes are one value and their roundabout ways die."""
+
+from __future__ import annotations
+
+from graphopt.graph.dims import Dim, Expr
+from graphopt.graph.edit import Builder
+from graphopt.graph.model import DataType, Node, Value
+from graphopt.graph.schema import attribute
+from graphopt.rewrite.conditions import condition
+from graphopt.rewrite.rule import Match, Rule
+
+__all__ = ["PASSES"]
+
+MANY_INPUTS = 256
+"""Of a model with more inputs, only that many are looked at."""
+Place = tuple[Value, int, int]
+"""A model input, and the first and the last axis (excluded) of a run of its dimensions."""
+
+
+def _place(match: Match, wanted: tuple[Dim, ...]) -> Place | None:
+    """Find the first model input whose dimensions hold `wanted` in a row."""
+    for value in list(match.facts.model.graph.inputs)[:MANY_INPUTS]:
+        shape = match.facts.shape(value) or ()
+        for start in range(len(shape) - len(wanted) + 1):
+            if shape[start : start + len(wanted)] == wanted:
+                return value, start, start + len(wanted)
+    return None
+
+
+def _symbolic(match: Match, rank: int) -> tuple[Dim, ...] | None:
+    """Return the sizes that the root's int64 result of that rank holds, if one of them is no number."""
+    value = match.result
+    if match.facts.dtype(value) != DataType.INT64 or match.facts.rank(value) != rank:
+        return None
+    contents = match.facts.contents(value)
+    return contents if contents and any(isinstance(dim, Expr) for dim in contents) else None
+
+
+def _says_already(node: Node, place: Place, rank: int, opset: int) -> bool:
+    """Tell whether `node` is the `Shape` that reads `place`."""
+    if node.op_type != "Shape" or node.inputs[0] is not place[0]:
+        return False
+    start, end = attribute(node, "start", opset) or 0, attribute(node, "end", opset)
+    return (start, rank if end is None else end) == place[1:]
+
+
+def _run(match: Match) -> Place | None:
+    """Return where a `Shape` reads what the root gives, unless the root does so already."""
+    wanted = _symbolic(match, 1)
+    place = None if wanted is None else _place(match, wanted)
+    if place is None:
+        return None
+    rank = match.facts.rank(place[0])
+    if rank is None or (match.opset < 15 and place[1:] != (0, rank)):
+        return None
+    return None if _says_already(match.root, place, rank, match.opset) else place
+
+
+@condition("the sizes stand in a row in a model input's shape")
+def _in_a_row(match: Match) -> bool:
+    return _run(match) is not None
+
+
+def _read_shape(build: Builder, match: Match) -> Value | None:
+    place = _run(match)
+    if place is None:
+        return None
+    value, start, end = place
+    if (start, end) == (0, match.facts.rank(value)):
+        whole: Value = build.op("Shape", value)
+        return whole
+    result: Value = build.op("Shape", value, start=start, end=end)
+    return result
+
+
+def _single(match: Match) -> Place | None:
+    """Return where the size stands that the root gathers, unless that is where it gathers it from."""
+    wanted = _symbolic(match, 0)
+    place = None if wanted is None else _place(match, wanted)
+    index = match.constant("i")
+    if place is None or index is None:
+        return None
+    shape = match["s"].producer()
+    whole = shape.inputs[0] is place[0] and not shape.attributes
+    return None if whole and int(index) == place[1] else place
+
+
+@condition("the size stands in a model input's shape")
+def _is_input_size(match: Match) -> bool:
+    return _single(match) is not None
+
+
+def _read_size(build: Builder, match: Match) -> Value | None:
+    place = _single(match)
+    index = match.constant("i")
+    if place is None or index is None:
+        return None
+    at = build.constant(index.dtype.type(place[1]).reshape(()))
+    result: Value = build.op("Gather", build.op("Shape", place[0]), at)
+    return result
+
+
+READ_SHAPE_FROM_INPUT = Rule(
+    name="read-shape-from-input",
+    doc="Read sizes that a model input has in a row from its shape.",
+    match="(Shape | Slice | Concat | Unsqueeze | Gather | Reshape | Where | Expand)(*xs)",
+    replace=_read_shape,
+    where=(_in_a_row,),
+)
+
+READ_SIZE_FROM_INPUT = Rule(
+    name="read-size-from-input",
+    doc="Read a single size that a model input has from its shape.",
+    match="Gather((s := Shape(x)), i, axis=0)",
+    replace=_read_size,
+    where=(_is_input_size,),
+)
+
+PASSES: tuple[Rule, ...] = (READ_SHAPE_FROM_INPUT, READ_SIZE_FROM_INPUT)
