@@ -60,9 +60,15 @@ class Attempts:
         return model
 
     def run(
-        self, limit: int | None = None, skip: Collection[int] = (), instruments: tuple[Instrument, ...] = ()
+        self,
+        limit: int | None = None,
+        skip: Collection[int] = (),
+        instruments: tuple[Callable[[Attempt], Instrument], ...] = (),
     ) -> Attempt:
-        """Run the pipeline with at most `limit` rewrites and without those numbered in `skip`."""
+        """Run the pipeline with at most `limit` rewrites and without those numbered in `skip`.
+
+        `instruments` are made for the attempt and watch every pass.
+        """
         options = self.options
         model = self.load()
         bounds = [bound for bound in (limit, options.stop_after) if bound is not None]
@@ -80,8 +86,10 @@ class Attempts:
         growth = weights // 10 + (1 << 20) if options.max_growth_bytes is None else options.max_growth_bytes
         context.size_limit = weights + growth
         timer = Timer()
-        self.pipeline.run(model, context, (timer, _Progress(self._progress), *instruments))
-        return Attempt(model, context, timer, before)
+        attempt = Attempt(model, context, timer, before)
+        watchers = [watch(attempt) for watch in instruments]
+        self.pipeline.run(model, context, (timer, _Progress(self._progress), *watchers))
+        return attempt
 
 
 class _Progress:

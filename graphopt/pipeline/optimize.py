@@ -22,6 +22,7 @@ from graphopt.pipeline.options import Options
 from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.report import Report, RolledBack, VerifyRecord, versions
 from graphopt.pipeline.rollback import first_bad
+from graphopt.pipeline.runner import Instrument, Watch
 from graphopt.runtime.process import Worker
 
 __all__ = ["Result", "optimize"]
@@ -51,19 +52,21 @@ def optimize(
     *,
     options: Options | None = None,
     progress: Callable[[str], None] | None = None,
+    worker: Worker | None = None,
     **choices: object,
 ) -> Result:
     """Optimize a model and prove that the result computes the same.
 
     `model` is a file or a model in memory, which is left as it is; `output` is where to save the result (None: nowhere).
-    `choices` are the fields of `Options`. `progress` is told the name of each step.
+    `choices` are the fields of `Options`. `progress` is told the name of each step. `worker` is the child process that
+    folds and verifies; one that is given is used and left running, which saves its start for each of many models.
 
     Raises `ModelError`, `UnsupportedError`, `UsageError`, `OutputError` and, under `on_mismatch="fail"` or
     `require_verify`, `VerificationError`.
     """
     options = options or Options(**choices)  # type: ignore[arg-type]
     with contextlib.ExitStack() as stack:
-        worker = stack.enter_context(contextlib.closing(Worker()))
+        worker = worker or stack.enter_context(contextlib.closing(Worker()))
         if options.verify != "off":
             worker.start()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="graphopt-")))
@@ -98,7 +101,7 @@ class _Run:
         self.rolled_back: list[RolledBack] = []
 
     def run(self) -> Result:
-        attempt = self.attempts.run()
+        attempt = self.attempts.run(instruments=(self.checkpoint,) if self.options.verify == "each" else ())
         while True:
             staged = self.stage(attempt)
             try:
@@ -110,6 +113,19 @@ class _Run:
                 return self.finish(attempt, staged, record)
             staged.discard()
             attempt = self.roll_back(attempt, record)
+
+    def checkpoint(self, attempt: Attempt) -> Instrument:
+        """Compare after each pass; the first pass whose result differs is the last one that runs."""
+
+        def after(name: str, model: Model, changes: int) -> None:
+            if not changes:
+                return
+            self.tell(f"verify after {name}")
+            with stage(model, self.folder / "checkpoint.onnx") as staged:
+                if self.proof.compare(attempt.steps, staged.model_path).status == "different":
+                    attempt.steps.limit = attempt.steps.count
+
+        return Watch(after)
 
     def stage(self, attempt: Attempt) -> Staged:
         """Write the result beside its place, so that exactly those bytes are verified and then renamed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from graphopt.pipeline.presets import PRESETS
 from graphopt.pipeline.registry import Registry
 from graphopt.pipeline.text import Fixpoint, Item, PipelineTree, parse_pipeline
 
-__all__ = ["Instrument", "PassRecord", "Pipeline", "Timer"]
+__all__ = ["Instrument", "PassRecord", "Pipeline", "Timer", "Watch"]
 
 MAX_ROUNDS = 30
 """A fixpoint that has not settled after so many rounds has rules that undo each other."""
@@ -64,8 +64,18 @@ class Timer:
         return tuple(PassRecord(name, *sums) for name, sums in self._sums.items())
 
 
-Step = tuple[str, Pass]
-Plan = tuple["Step | Plan", ...]
+@dataclass(frozen=True)
+class Watch:
+    """Call a function after every pass."""
+
+    then: Callable[[str, Model, int], None]
+
+    def before(self, name: str, model: Model) -> None:
+        """Do nothing."""
+
+    def after(self, name: str, model: Model, changes: int) -> None:
+        """Call the function."""
+        self.then(name, model, changes)
 
 
 class Pipeline:
