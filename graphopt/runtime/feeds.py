@@ -30,7 +30,8 @@ class FeedsPlan:
     `given` feeds (a task's) replace drawn ones. `fixed` are sizes the user chose, `hints` are integers worth feeding
     to an input (`graphopt.runtime.harvest`), `random` says that the model draws random numbers itself, `nudgeable`
     holds initializers (by name) that are nudged to learn the model's conditioning where no input is a float.
-    `extremes` puts the largest finite numbers into special feeds: only exact rewrites keep what overflows.
+    `weight_bytes` is the size of all weights, external ones too. `extremes` puts the largest finite numbers into
+    special feeds: only exact rewrites keep what overflows.
     """
 
     specs: tuple[InputSpec, ...] = ()
@@ -42,6 +43,7 @@ class FeedsPlan:
     extremes: bool = False
     nudgeable: Mapping[str, Array] = field(default_factory=dict)
     custom_ops: tuple[str | Path, ...] = ()
+    weight_bytes: int = 0
 
 
 def undrawable(specs: Iterable[InputSpec]) -> str:

@@ -27,6 +27,8 @@ _RANDOM = frozenset(
 )
 _FLOATS_NARROW_FIRST = ("FLOAT8E5M2", "FLOAT8E4M3FN", "BFLOAT16", "FLOAT16", "FLOAT", "DOUBLE")
 _MAX_STEPS = 64
+_MAX_COMPARED = 1 << 16
+_MAX_HINT = 1 << 31
 _MAX_NUDGED = 32
 _MAX_NUDGED_BYTES = 1 << 18
 
@@ -83,13 +85,23 @@ def _hints_of(value: Value, facts: _Constants) -> set[int]:
 
 def _hints_at(node: Node, at: int, facts: _Constants) -> set[int]:
     if node.op_type in _COMPARISONS and len(node.inputs) == 2:
-        return _small_integers(facts, node.inputs[1 - at])
+        return _small_integers(facts, _behind(node.inputs[1 - at]))
     if node.op_type == "OneHot" and at == 0 and len(node.inputs) > 1:
         return {limit - 1 for limit in _small_integers(facts, node.inputs[1]) if limit > 1}
     if node.op_type != "Gather" or at != 1:
         return set()
     rows = _extent(node)
     return {rows - 1, rows // 2, rows // 3} if rows > 1 else set()
+
+
+def _behind(value: Value | None) -> Value | None:
+    """Follow `value` back through operators that only move or convert."""
+    for _ in range(_MAX_STEPS):
+        producer = None if value is None else value.producer()
+        if producer is None or producer.op_type not in _THROUGH:
+            break
+        value = producer.inputs[0]
+    return value
 
 
 def _extent(node: Node) -> int:
@@ -105,9 +117,10 @@ def _extent(node: Node) -> int:
 
 def _small_integers(facts: _Constants, value: Value | None) -> set[int]:
     array = None if value is None else facts.constant(value)
-    if array is None or array.size == 0 or array.size > 8 or array.dtype.kind not in "iuf":
+    if array is None or array.size == 0 or array.size > _MAX_COMPARED or array.dtype.kind not in "iuf":
         return set()
-    return {int(one) for one in array.reshape(-1).tolist() if one == one and abs(one) < 2**31}  # noqa: PLR0124 - NaN
+    numbers = sorted(int(one) for one in array.reshape(-1).tolist() if abs(one) < _MAX_HINT)
+    return set(numbers if len(numbers) <= 8 else (numbers[0], numbers[len(numbers) // 2], numbers[-1]))
 
 
 def draws_random(model: Model, facts: _Constants) -> bool:
@@ -177,4 +190,7 @@ def plan_feeds(
         extremes=extremes,
         nudgeable={} if any("float" in spec.dtype for spec in specs) else nudgeable(model),
         custom_ops=custom_ops,
+        weight_bytes=sum(
+            value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None
+        ),
     )

@@ -31,12 +31,14 @@ def open_session(
     threads: int = 1,
     optimize: bool = False,
     spare_memory: bool = True,
+    pack: bool = True,
     custom_ops: Sequence[str] = (),
     initializers: Mapping[str, Array] | None = None,
 ) -> ort.InferenceSession:
     """Open `model` on the CPU.
 
-    `spare_memory` does without the arena and packed copies of weights. `initializers` replace the model's own.
+    `spare_memory` does without the arena, `pack` lets kernels keep rearranged copies of weights. `initializers`
+    replace the model's own.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -48,6 +50,9 @@ def open_session(
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not pack:
+        # Weights then stay mapped from their file instead of being copied.
+        options.add_session_config_entry("session.disable_prepacking", "1")
     for path in custom_ops:
         options.register_custom_ops_library(path)
     kept = {name: ort_value(array) for name, array in (initializers or {}).items()}

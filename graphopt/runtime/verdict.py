@@ -86,7 +86,9 @@ def fault(found: Difference, tolerance: Tolerance, kind: str, noise: Sequence[Di
 
 
 def _worst(noise: Iterable[Difference], field: str) -> float:
-    return max((float(getattr(one, field)) for one in noise), default=0.0)
+    seen = [float(getattr(one, field)) for one in noise]
+    # Noise on an output of zeros has no scale and excuses nothing.
+    return max((value for value in seen if value != float("inf")), default=0.0)
 
 
 def _changed(found: Difference, noise: Sequence[Difference]) -> str:

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "Verifier", "verify"]
 
 _FEW_ELEMENTS = 64
+_PACKED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Budget:
     """What verification may spend.
 
-    `seconds` bounds each loading and each inference (default: 10, and 1 more for each MB of the model),
+    `seconds` bounds each loading and each inference (default: 10, and 1 more for each MB of weights, up to 610),
     `search_seconds` the search for sizes that run. After an inference slower than `slow_seconds` one feed is enough.
     `memory_bytes` bounds the child (default: nine tenths of what the machine has free). `threads` is 2 by default.
     """
@@ -43,9 +44,9 @@ class Budget:
     memory_bytes: int | None = None
     threads: int = 0
 
-    def limits(self, path: Path) -> Limits:
-        """Return the bounds of one request about the model at `path`."""
-        seconds = 10.0 + path.stat().st_size / 1e6 if self.seconds is None else self.seconds
+    def limits(self, weight_bytes: int) -> Limits:
+        """Return the bounds of one request about a model of `weight_bytes`."""
+        seconds = 10.0 + min(weight_bytes / 1e6, 600.0) if self.seconds is None else self.seconds
         return Limits(memory_bytes=self.memory_bytes or _free_bytes(), wall_seconds=seconds)
 
 
@@ -94,7 +95,8 @@ class Verifier:
         self.before = Path(before)
         self.plan = plan
         self.budget = budget
-        self._limits = budget.limits(self.before)
+        self._bytes = max(self.before.stat().st_size, plan.weight_bytes)
+        self._limits = budget.limits(self._bytes)
         self._threads = budget.threads or min(2, os.cpu_count() or 1)
         self._reference: _Reference | None = None
 
@@ -150,6 +152,7 @@ class Verifier:
             "path": str(path.resolve()),
             "threads": self._threads,
             "custom_ops": [str(Path(library).resolve()) for library in self.plan.custom_ops],
+            "pack": self._bytes <= _PACKED_BYTES,
             "nudged": nudged,
             "replaced": list(replaced),
         }

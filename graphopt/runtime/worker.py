@@ -62,12 +62,8 @@ class _Service:
 
         self.session = None
         changed = {name: self.feeds[request["nudged"]][name] for name in request.get("replaced", ())}
-        self.session = _guard(
-            "load",
-            lambda: open_session(
-                request["path"], threads=request["threads"], custom_ops=request["custom_ops"], initializers=changed
-            ),
-        )
+        options = {key: request[key] for key in ("threads", "custom_ops", "pack")}
+        self.session = _guard("load", lambda: open_session(request["path"], initializers=changed, **options))
         reply = {
             "inputs": [[value.name, value.type] for value in self.session.get_inputs()],
             "outputs": [[value.name, value.type] for value in self.session.get_outputs()],

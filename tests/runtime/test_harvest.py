@@ -57,6 +57,13 @@ def test_constants_beside_an_input_are_hints() -> None:
     assert harvest_hints(*_load(proto)) == {"x": [30, 45, 89, 16000]}
 
 
+def test_a_table_that_an_input_is_compared_with_gives_its_ends_and_middle() -> None:
+    nodes = [_node("Unsqueeze", "r", "a", to="e"), _node("Equal", "x", "e")]
+    table = {"r": np.arange(257), "a": np.array([0])}
+    proto = model(nodes, {"x": (INT64, ["n", 1])}, {"y": (BOOL, None)}, table)
+    assert harvest_hints(*_load(proto)) == {"x": [0, 128, 256]}
+
+
 @pytest.mark.parametrize(
     ("op", "operands", "opset", "random"),
     [

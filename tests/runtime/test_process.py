@@ -184,6 +184,7 @@ def test_ctrl_c_ends_the_request_and_the_child(worker: Worker) -> None:
     assert evaluate(worker, GOOD, ["y"])["y"].tolist() == [2]
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_fork_of_the_parent_has_a_child_of_its_own(worker: Worker) -> None:
     worker.request("ping", {})
     pid = worker.pid
