@@ -20,7 +20,8 @@ def _groups(full: Shape, folded: Shape) -> list[list[int]] | None:
     groups: list[list[int]] = []
     at = 0
     for dim in folded:
-        start, size = at, 1
+        start: int = at
+        size: Dim = 1
         while at < len(full) and (at == start or size != dim):
             size = product(full[start : at + 1])
             at += 1
@@ -61,7 +62,7 @@ def _transpose(build: Builder, match: Match) -> Value:
 UNFOLD_TRANSPOSE = Rule(
     name="unfold-transpose",
     doc="Transpose the axes themselves that are joined, transposed and split again.",
-    match="(Reshape | Unsqueeze | Squeeze)((t := Transpose((v := (Reshape | Flatten | Squeeze | Unsqueeze)(x, *a)))), *b)",
+    match="(Reshape | Unsqueeze | Squeeze)((t := Transpose((v := (Reshape | Squeeze | Unsqueeze)(x, *a)))), *b)",
     replace=_transpose,
     where=(_unfolds,),
 )
