@@ -115,7 +115,7 @@ class _Parser:
                 raise self.error("names something that is not a node")
             return NodePattern(inner.ops, inner.inputs, inner.attrs, (node.target.id,), 0, inner.skip, inner.commutes)
         if isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
-            return Bind(node.value.id, rest=True)
+            return Bind("" if node.value.id == "_" else node.value.id, rest=True)
         if isinstance(node, ast.Call):
             return self.call(node)
         return Literal(self.literal(node))
