@@ -19,13 +19,13 @@ from graphopt.rewrite.rule import Rule
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-__all__ = ["DROP_RELU_AFTER_SIGMOID", "PASSES", "NameNodes"]
+__all__ = ["DROP_FLOOR_AFTER_CEIL", "PASSES", "NameNodes"]
 
-DROP_RELU_AFTER_SIGMOID = Rule(
-    name="drop-relu-after-sigmoid",
-    doc="Drop a `Relu` behind a `Sigmoid`, whose results are never negative.",
-    match="Relu(Sigmoid(x))",
-    replace="Sigmoid(x)",
+DROP_FLOOR_AFTER_CEIL = Rule(
+    name="drop-floor-after-ceil",
+    doc="Drop a `Floor` behind a `Ceil`, whose results are whole already.",
+    match="Floor(Ceil(x))",
+    replace="Ceil(x)",
     stage="simplify",
 )
 
@@ -55,4 +55,4 @@ class NameNodes(SurgeonPass):
         return changes
 
 
-PASSES = (DROP_RELU_AFTER_SIGMOID, NameNodes)
+PASSES = (DROP_FLOOR_AFTER_CEIL, NameNodes)
