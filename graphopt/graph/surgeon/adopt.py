@@ -14,6 +14,8 @@ __all__ = ["adopt"]
 def adopt(source: Any, model: Model) -> None:
     """Link the objects of `source`, which came from nowhere, to those of `model` that have their names."""
     _adopt_graph(source, model, model.graph)
+    if not source.producer_name and not source.producer_version:  # `gs.Graph.copy` loses both.
+        source.producer_name, source.producer_version = model.ir.producer_name or "", model.ir.producer_version or ""
     functions = {(function.domain, function.name): function for function in model.functions() if not function.overload}
     for item in source.functions:
         function = functions.get((item.domain or "", item.name))

@@ -10,6 +10,7 @@ from graphopt.errors import ModelError
 from graphopt.graph._onnx_ir import ir
 from graphopt.graph.model import Attr, Graph, Node, Value, subgraphs
 from graphopt.graph.surgeon.data import named, origin, retype
+from graphopt.graph.surgeon.names import Pool
 from graphopt.graph.surgeon.scopes import Plan, Scope, Step
 
 __all__ = ["Apply"]
@@ -25,7 +26,8 @@ class Apply:
         self._names = names
         self._weights = weights
         self._attributes = attributes
-        self._node_names: set[str] = set()
+        kept = (step.source.name for scope in plan.scopes for step in scope.steps if step.node)
+        self._node_names = Pool(set(kept))
 
     def run(self) -> None:
         """Take apart what changes, then build it up.
@@ -33,7 +35,6 @@ class Apply:
         Raises `ModelError` if the nodes of a graph form a cycle.
         """
         scopes = self._plan.scopes
-        self._node_names.update(step.source.name for scope in scopes for step in scope.steps if step.node)
         inits = {scope: self._initializers(scope) for scope in scopes}
         self._take_apart(inits)
         self._rename()
@@ -119,7 +120,7 @@ class Apply:
 
     def _new_node(self, step: Step, inputs: list[Value | None]) -> Node:
         source = step.source
-        source.name = self._free_name(source.name or source.op)
+        source.name = self._node_names.fresh(source.name or source.op)
         like = origin(source)
         like = like if isinstance(like, Node) else None
         same_operator = like is not None and (like.op_type, like.domain) == (source.op, source.domain or "")
@@ -162,20 +163,13 @@ class Apply:
         return True
 
     def _identity(self, value: Value, output: Value) -> Node:
-        return Node("", "Identity", [value], outputs=[output], name=self._free_name(f"{output.name}_identity"))
+        return Node("", "Identity", [value], outputs=[output], name=self._node_names.fresh(f"{output.name}_identity"))
 
     def _constant_node(self, value: Value) -> Node:
         """Make the node that gives a constant in the body of a function, which has no initializers."""
         attr = Attr("value", ir.AttributeType.TENSOR, value.const_value)
         value.const_value = None
-        return Node("", "Constant", [], [attr], outputs=[value], name=self._free_name(f"{value.name}_constant"))
-
-    def _free_name(self, hint: str) -> str:
-        name, number = hint, 1
-        while name in self._node_names:
-            name, number = f"{hint}_{number}", number + 1
-        self._node_names.add(name)
-        return name
+        return Node("", "Constant", [], [attr], outputs=[value], name=self._node_names.fresh(f"{value.name}_constant"))
 
 
 def _put_weight(value: Value, weight: Any) -> None:

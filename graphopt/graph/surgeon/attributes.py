@@ -129,7 +129,7 @@ def _typed(name: str, value: Any, wanted: Any) -> tuple[Any, Any]:
     kind = _list_type(value, wanted) if isinstance(value, list | tuple | range) else _scalar_type(value)
     if kind is None:
         raise ModelError(f"{value!r} has no form as an ONNX attribute", where=f"attribute {name!r}")
-    if _WIDER.get(kind) == wanted:
+    if kind in _WIDER and _WIDER[kind] == wanted:
         kind = wanted
     if kind == Type.STRINGS:
         return kind, [_text(item, name) for item in value]

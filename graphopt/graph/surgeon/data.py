@@ -166,13 +166,14 @@ def retype(value: Value, tensor: Any, *, keep_type: bool = False) -> None:
     """
     dtype, shape, kind = described(value)
     where = f"tensor {tensor.name!r}"
+    wanted_kind = vars(tensor).get("type", kind)  # A constant turned into a variable has none.
     if tensor.dtype is None:
         if dtype is not None and not keep_type:
             value.type = None
-    elif dtype is None or tensor.dtype is not dtype or tensor.type not in (kind, "tensor_type"):
+    elif dtype is None or tensor.dtype is not dtype or wanted_kind not in (kind, "tensor_type"):
         wanted = to_data_type(tensor.dtype, where)
-        if value.dtype != wanted or tensor.type not in (kind, "tensor_type"):
-            value.type = _type(wanted, tensor.type, value.type)
+        if value.dtype != wanted or wanted_kind not in (kind, "tensor_type"):
+            value.type = _type(wanted, wanted_kind, value.type)
     wanted_shape = None if tensor.shape is None else list(tensor.shape)
     if wanted_shape != shape:
         value.shape = None if wanted_shape is None else _shape(wanted_shape, value.shape)

@@ -10,7 +10,8 @@ from onnx_graphsurgeon import Constant
 
 from graphopt.errors import ModelError
 from graphopt.graph._onnx_ir import ir
-from graphopt.graph.model import Attr, Function, Graph, Model, Node
+from graphopt.graph.facts import Facts
+from graphopt.graph.model import Attr, Function, Graph, Model, Node, Value
 from graphopt.graph.surgeon.adopt import adopt
 from graphopt.graph.surgeon.apply import Apply
 from graphopt.graph.surgeon.attributes import attribute_in
@@ -39,9 +40,11 @@ class Inward:
         weights = {v: weight_of(t, v.const_value) for scope in self._plan.scopes for t, v in scope.constants()}
         attributes = {s: _attributes(scope, s) for scope in self._plan.scopes for s in scope.steps}
         declared = [self._declared(source, function) for source, function in functions]
+        outputs = set(self._model.graph.outputs)
         new = {root: _domains(family, only_new=True) for root, family in self._plan.families().items()}
         Apply(self._plan, chosen_names(self._plan), weights, attributes).run()
         put_functions(self._model, functions, declared)
+        self._type_outputs(outputs)
         put_header(self._model, self._source)
         for root, family in self._plan.families().items():
             put_imports(root, _domains(family), new[root])
@@ -59,6 +62,9 @@ class Inward:
             for tensor, value in scope.defined:
                 if not isinstance(tensor, Constant):
                     check_type(value, tensor)
+        for tensor, value in zip(self._source.inputs, self._plan.scopes[0].inputs, strict=True):
+            if tensor.dtype is None and value not in self._plan.kept and not isinstance(tensor, Constant):
+                raise ModelError(f"input {tensor.name!r} has no element type", advice="set the tensor's dtype")
 
     def _declared(self, source: Any, function: Function) -> list[Attr]:
         """Return the attributes that a function takes, with their defaults."""
@@ -68,6 +74,22 @@ class Inward:
             else _required(name, function)
             for name, value in source.attrs.items()
         ]
+
+    def _type_outputs(self, before: set[Value]) -> None:
+        """Give the outputs that are new as outputs a type, which inner values may lack and outputs may not."""
+        facts = Facts(self._model)
+        for value in self._model.graph.outputs:
+            if value.type is not None or value in before:
+                continue
+            dtype = facts.dtype(value)
+            if dtype is None:
+                raise ModelError(
+                    f"output {value.name!r} has no element type", advice="set the tensor's dtype before it is an output"
+                )
+            value.type = ir.TensorType(dtype)
+            dims = facts.shape(value)
+            if dims is not None and value.shape is None:
+                value.shape = ir.Shape([dim if isinstance(dim, int) else None for dim in dims])
 
     def _link(self, functions: list[tuple[Any, Function]]) -> None:
         """Note on every object what it now stands for, so that the graph can be edited and brought back again."""

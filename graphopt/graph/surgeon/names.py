@@ -5,18 +5,21 @@ from __future__ import annotations
 from graphopt.graph.model import Value
 from graphopt.graph.surgeon.scopes import Plan, Scope
 
-__all__ = ["chosen_names"]
+__all__ = ["Pool", "chosen_names"]
 
 _ANNOTATION = "quant_parameter_tensor_names"
 """Where the IR keeps a value's quantization annotation: roles to names of initializers."""
 
 
-class _Pool:
+class Pool:
+    """Names that are taken, and free ones made from hints."""
+
     def __init__(self, taken: set[str]) -> None:
         self.taken = taken
         self._next: dict[str, int] = {}
 
     def fresh(self, hint: str) -> str:
+        """Return `hint`, or `hint` with the lowest number behind it that makes it free, and take it."""
         hint = hint or "tensor"
         name, number = hint, self._next.get(hint, 1)
         while name in self.taken:
@@ -54,7 +57,7 @@ def _family_names(plan: Plan, root: Scope, family: list[Scope]) -> dict[Value, s
         if value not in kept and name and name not in fixed and name not in claimed:
             names[value] = name
             claimed.add(name)
-    pool = _Pool({*kept.values(), *fixed, *claimed, *_annotated(family)})
+    pool = Pool({*kept.values(), *fixed, *claimed, *_annotated(family)})
     for value, name in wanted.items():
         if value in names:
             continue
