@@ -19,13 +19,13 @@ from graphopt.rewrite.rule import Rule
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-__all__ = ["DROP_FLOOR_AFTER_CEIL", "PASSES", "NameNodes"]
+__all__ = ["DROP_ABS_UNDER_COS", "PASSES", "NameNodes"]
 
-DROP_FLOOR_AFTER_CEIL = Rule(
-    name="drop-floor-after-ceil",
-    doc="Drop a `Floor` behind a `Ceil`, whose results are whole already.",
-    match="Floor(Ceil(x))",
-    replace="Ceil(x)",
+DROP_ABS_UNDER_COS = Rule(
+    name="drop-abs-under-cos",
+    doc="Drop an `Abs` under a `Cos`, which is an even function.",
+    match="Cos(Abs(x))",
+    replace="Cos(x)",
     stage="simplify",
 )
 
@@ -55,4 +55,4 @@ class NameNodes(SurgeonPass):
         return changes
 
 
-PASSES = (DROP_FLOOR_AFTER_CEIL, NameNodes)
+PASSES = (DROP_ABS_UNDER_COS, NameNodes)
