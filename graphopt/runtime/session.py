@@ -85,7 +85,7 @@ def _copy_out(value: ort.OrtValue, dtype: str) -> Array:
 def plain(session: ort.InferenceSession, feed: Mapping[str, Array], names: Sequence[str] | None = None) -> list[Any]:
     """Run `session` and return its outputs as arrays of their own dtype, lists, dicts or None."""
     kinds = {output.name: output.type for output in session.get_outputs()}
-    wanted = list(names) if names is not None else list(kinds)
+    wanted = [output.name for output in session.get_outputs()] if names is None else list(names)
     ready = {name: ort_value(array) if array.dtype.name in ONNX_CODES else array for name, array in feed.items()}
     narrow = {name: _NARROW_TYPES[kinds[name]] for name in wanted if kinds.get(name) in _NARROW_TYPES}
     if not narrow:

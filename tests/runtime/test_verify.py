@@ -320,3 +320,18 @@ def test_memory_is_bounded(pair: Pair) -> None:
     assert found.status == "not-run"
     assert "memory" in found.reason
     assert Budget(seconds=1, memory_bytes=5).limits(10**9) == Limits(5, None, 1)
+
+
+def test_results_that_can_only_be_empty_are_compared(pair: Pair) -> None:
+    nothing = np.array([0])
+    before = _model(_node("Slice", "x", "start", "end"), start=nothing, end=nothing)
+    found = pair(before, before)
+    assert (found.status, found.notes) == ("same", ("all results are empty",))
+    after = _model(_node("Slice", "x", "start", "end", "axis"), axis=np.array([1]), start=nothing, end=nothing)
+    assert pair(before, after).status == "different"
+
+
+def test_sizes_that_leave_the_results_empty_are_passed_over(pair: Pair) -> None:
+    # Rows from the second on: with one row nothing is left to compare.
+    before = _model(_node("Slice", "x", "start", "end"), start=np.array([1]), end=np.array([99]))
+    assert pair(before, before).sizes[0]["n"] > 1
