@@ -34,7 +34,8 @@ def from_graphsurgeon(graph: Any, model: Model | None = None) -> Model:
     model. Names that collide are made unique and nodes are put into order; both show in `graph` afterwards.
 
     Raises `ModelError`, the model unchanged, if a node reads what nothing produces, or a type or an attribute has no
-    form in ONNX; and, the model in an unusable state, if the nodes form a cycle.
+    form in ONNX. Raises it too, the model in an unusable state, if the nodes form a cycle, or a new output has no
+    element type and none can be inferred.
     """
     _require()
     from graphopt.graph.surgeon.inward import Inward
