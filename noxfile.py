@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_venv = "yes"
-
-
-def sources(session: nox.Session) -> list[str]:
-    """List the files that are under version control."""
-    listed = session.run("git", "ls-files", "-z", external=True, silent=True)
-    return [name for name in str(listed).split("\0") if Path(name).is_file()]
 
 
 @nox.session
@@ -23,7 +15,9 @@ def lint(session: nox.Session) -> None:
     session.install("-e", ".[lint]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", *sources(session))
+    session.run(
+        "codespell", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "graphopt", "passes", "benchmarks", "examples"
+    )
     session.run("lint-imports")
 
 
