@@ -25,6 +25,7 @@ FAMILIES: tuple[str, ...] = (
     "slices",
     "concats",
     "gathers",
+    "sequences",
     "sizes",
     "expands",
     "pads",
