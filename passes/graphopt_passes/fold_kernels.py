@@ -169,9 +169,10 @@ def _reduce(function: Callable[..., Any], since: int) -> Kernel:
             return [data]
         chosen = tuple(normalize_axes(axes or list(range(data.ndim)), data.ndim))
         require(data.size > 0)
-        with np.errstate(all="ignore"):
-            found = function(data, axis=chosen, keepdims=bool(call.attr("keepdims")))
-        # numpy would widen sums of int32; ONNX wraps.
+        # Where a sum or product overflows, onnxruntime saturates and others wrap.
+        largest = function(np.maximum(np.abs(data.astype(np.float64)), 1), axis=chosen)
+        require(bool(np.all(largest < min(2.0**53, float(np.iinfo(data.dtype).max)))))
+        found = function(data, axis=chosen, keepdims=bool(call.attr("keepdims")))
         return [np.asarray(found).astype(data.dtype)]
 
     return kernel
