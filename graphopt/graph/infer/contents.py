@@ -170,7 +170,10 @@ def slice_values(site: Site) -> Contents | None:
         return None
     place = [slice(None)] * elements.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        place[site.axis(axis, elements.ndim)] = slice(start, _python_end(end, elements.shape[axis], step), step)
+        if step < 0 and start < -elements.shape[site.axis(axis, elements.ndim)]:
+            # Runtimes differ.
+            return None
+        place[site.axis(axis, elements.ndim)] = slice(start, end, step)
     return tuple(elements[tuple(place)].flat)
 
 
@@ -183,11 +186,6 @@ def _grid(site: Site, index: int) -> Array | None:
     grid = np.empty(len(elements), dtype=object)
     grid[:] = elements
     return grid.reshape(sizes)
-
-
-def _python_end(end: int, length: int, step: int) -> int | None:
-    # For a negative step ONNX means "before the first" with any end below -length; Python wants None.
-    return None if step < 0 and end < -length else end
 
 
 def _bound(site: Site, index: int, name: str) -> tuple[int, ...] | None:

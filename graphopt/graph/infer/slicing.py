@@ -122,29 +122,39 @@ def _length(site: Site, index: int) -> int | None:
 
 
 def _slice_length(dim: Dim, start: Dim, end: Dim, step: int) -> Dim | None:
-    """Return the number of elements that a slice keeps of `dim`; None if signs of bounds are unknown."""
+    """Return the number of elements that a slice keeps of `dim`; None if that is not sure."""
     if step == 0:
         return None
-    first_index = _position(dim, start, 0, dim if step > 0 else dim - 1)
-    last_index = _position(dim, end, 0 if step > 0 else -1, dim if step > 0 else dim - 1)
+    if step > 0:
+        # A start behind the end leaves nothing, clamped to it or not.
+        first_index, last_index = _position(dim, start, 0, None), _position(dim, end, 0, dim)
+    else:
+        first_index, last_index = _last_start(dim, start), _position(dim, end, -1, dim - 1)
     if first_index is None or last_index is None:
         return None
-    span = last_index - first_index if step > 0 else first_index - last_index
-    return maximum(ceildiv(span, abs(step)), 0)
+    length = ceildiv(last_index - first_index, step) if step > 0 else ceildiv(first_index - last_index, -step)
+    # No dimension is negative, though its formula may not show it.
+    return length if abs(step) == 1 and length == dim else maximum(length, 0)
 
 
-def _position(dim: Dim, bound: Dim, low: int, high: Dim) -> Dim | None:
-    """Clamp a bound of a slice; a negative one counts from the end."""
-    if isinstance(bound, int):
+def _position(dim: Dim, bound: Dim, low: int, high: Dim | None) -> Dim | None:
+    """Clamp a bound of a slice, to the upper side only if `high` is given; a negative one counts from the end."""
+    if isinstance(bound, int) and abs(bound) >= _FAR:
         # Exporters write the largest int32 or int64 for "to the end", the smallest for "to the start".
-        if bound >= _FAR:
-            return high
-        if bound <= -_FAR:
-            return low
+        return low if bound < 0 else dim if high is None else high
+    if not known_at_least(bound, 0):
+        # A formula like -n counts from the end where n > 0, but from the start where n is 0.
+        if not known_positive(bound * -1):
+            return None
+        bound = dim + bound
+    return maximum(bound if high is None else minimum(bound, high), low)
+
+
+def _last_start(dim: Dim, bound: Dim) -> Dim | None:
+    """Return where a slice that runs backwards starts; None where runtimes differ: before the first element."""
     if known_at_least(bound, 0):
-        return maximum(minimum(bound, high), low)
-    # A formula like -n counts from the end where n > 0, but from the start where n is 0.
-    return maximum(minimum(dim + bound, high), low) if known_positive(bound * -1) else None
+        return dim - 1 if known_at_least(bound, _FAR) else minimum(bound, dim - 1)
+    return dim + bound if bound == -1 or known_at_least(dim + bound, 0) else None
 
 
 def _gather(site: Site) -> Shapes:

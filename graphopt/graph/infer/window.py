@@ -41,6 +41,9 @@ def _windows(site: Site, sizes: Shape, kernel: Sequence[Dim], *, ceil: bool = Fa
 
 
 def _fit(site: Site, room: Dim, limit: Dim, stride: int, *, ceil: bool) -> Dim:
+    if isinstance(room, int) and room < 0:
+        # No window fits: runtimes differ.
+        return site.fresh()
     if not ceil or stride == 1:
         return floordiv(room, stride) + 1
     fit = ceildiv(room, stride) + 1
@@ -109,7 +112,12 @@ def _pool(site: Site) -> Shapes:
     kernel = site.integers("kernel_shape")
     if kernel is None or len(x) < 3:
         return None
-    shape = (*x[:2], *_windows(site, x[2:], kernel, ceil=site.integer("ceil_mode", 0) == 1))
+    if site.text("auto_pad", "NOTSET").startswith("SAME") and max(site.integers("dilations") or (1,)) > 1:
+        # onnxruntime pads a pool for a window without gaps.
+        windows = site.unknown(len(x) - 2)
+    else:
+        windows = _windows(site, x[2:], kernel, ceil=site.integer("ceil_mode", 0) == 1)
+    shape = (*x[:2], *windows)
     return [shape, shape]
 
 
