@@ -63,6 +63,21 @@ def _into_consumer(build: Builder, match: Match) -> Value | None:
     return None if linear is None or affine is None else fold_before(build, linear, match["x"], affine)
 
 
+@condition("w is read by this alone or negated everywhere")
+def _negated_everywhere(match: Match) -> bool:
+    """Ask that no reader of the weights needs them as they are: equal copies of the opposite become one again."""
+    w = match["w"]
+    if unshared("w").test(match):
+        return True
+    for user, index in tuple(w.uses()):
+        readers = [reader for value in user.outputs for reader, _ in value.uses()]
+        if index != 1 or user.op_type not in _LINEAR_OPERATORS or [reader.op_type for reader in readers] != ["Neg"]:
+            return False
+        if any(value.is_graph_output() for value in user.outputs):
+            return False
+    return not w.is_graph_output()
+
+
 @condition("no normalization stands before")
 def _no_normalization(match: Match) -> bool:
     """Ask that `x` is no quotient, product or sum.
@@ -86,6 +101,7 @@ def _not_transposed(match: Match) -> bool:
     return not attribute(match.root, "transA", match.opset)
 
 
+_LINEAR_OPERATORS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _LINEAR = "(t := (Conv | ConvTranspose | Gemm)(_, const(w), opt(const(b))))"
 
 FUSE_SCALE_INTO_CONV = Rule(
@@ -115,7 +131,7 @@ FUSE_NEGATION_INTO_CONV = Rule(
     doc="Fold a negation into the Conv, ConvTranspose, Gemm or MatMul before it.",
     match="Neg((t := (Conv | ConvTranspose | Gemm | MatMul)(_, const(w), opt(const(b)))))",
     replace=_negate_producer,
-    where=(is_float("w"), unshared("w")),
+    where=(is_float("w"), _negated_everywhere),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,

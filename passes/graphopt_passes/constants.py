@@ -11,6 +11,7 @@ from graphopt.graph.model import DataType, Value
 from graphopt.kinds import Exactness
 from graphopt.rewrite.conditions import dtype_in
 from graphopt.rewrite.rule import Match, Rule
+from graphopt_passes.linear import unshared
 from graphopt_passes.thresholds import meets_no_threshold
 
 __all__ = ["PASSES"]
@@ -71,7 +72,7 @@ MERGE_TERMS = Rule(
     doc="Merge the constants of two sums, one behind the other.",
     match="Add((t := Add(x, const(c))), const(d))",
     replace=_merge_terms,
-    where=(dtype_in("x", FLOATS | INTEGERS), meets_no_threshold),
+    where=(dtype_in("x", FLOATS | INTEGERS), unshared("c"), unshared("d"), meets_no_threshold),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,
@@ -82,7 +83,7 @@ MERGE_DIFFERENCE_TERMS = Rule(
     doc="Merge the constants of a sum and a difference, or of two differences, one behind the other.",
     match="(Add | Sub)((t := (Add | Sub)(x, const(c))), const(d))",
     replace=_merge_terms,
-    where=(dtype_in("x", FLOATS | INTEGERS), meets_no_threshold),
+    where=(dtype_in("x", FLOATS | INTEGERS), unshared("c"), unshared("d"), meets_no_threshold),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,
@@ -93,7 +94,7 @@ MERGE_FACTORS = Rule(
     doc="Merge the constants of two products, one behind the other.",
     match="Mul((t := Mul(x, const(c))), const(d))",
     replace=_merge_factors,
-    where=(dtype_in("x", FLOATS | INTEGERS), meets_no_threshold),
+    where=(dtype_in("x", FLOATS | INTEGERS), unshared("c"), unshared("d"), meets_no_threshold),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,

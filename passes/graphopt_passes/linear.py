@@ -23,6 +23,8 @@ __all__ = ["Affine", "Linear", "fold_before", "fold_behind", "read_linear", "uns
 Array = np.ndarray[Any, Any]
 TINY_BYTES = 1024
 """A constant of this size may be copied rather than shared."""
+LARGEST_BYTES = 64 << 20
+"""Weights above this stay where they are, in their file: folding would hold them in memory several times over."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,19 @@ def unshared(name: str) -> Condition:
         value = match.get(name)
         if not isinstance(value, Value) or not match.facts.is_constant(value):
             return False
-        if len(value.uses()) == 1:
-            return True
-        array = match.facts.constant(value)
-        return array is not None and array.nbytes <= TINY_BYTES
+        size = match.facts.nbytes(value)
+        if size is None:
+            return False
+        return size <= TINY_BYTES or (len(value.uses()) == 1 and not value.is_graph_output())
 
     return Condition(f"only one node reads {name}", check)
 
 
 def read_linear(node: Node, facts: Facts) -> Linear | None:
-    """Read a linear operator; None if its weights or bias are not constant or an attribute is not known."""
+    """Read a linear operator; None if weights or bias are not constant or too large, or an attribute is not known."""
     values = [*node.inputs, None][1:3]
+    if any(value is not None and (facts.nbytes(value) or 0) > LARGEST_BYTES for value in values):
+        return None
     arrays = [None if value is None else facts.constant(value) for value in values]
     w, b = arrays
     if w is None or (b is None and values[1] is not None) or has_reference(node):

@@ -12,6 +12,7 @@ from graphopt.kinds import Exactness
 from graphopt.rewrite.conditions import condition, constant_where, dtype_in, is_float
 from graphopt.rewrite.rule import Match, Rule
 from graphopt_passes.broadcasting import others_fit
+from graphopt_passes.linear import unshared
 from graphopt_passes.thresholds import meets_no_threshold
 
 __all__ = ["PASSES"]
@@ -70,7 +71,7 @@ DIVIDE_BY_POWER_OF_TWO = Rule(
     doc="Replace the quotient by constant powers of two by the product with their inverses.",
     match="Div(x, const(c))",
     replace=_multiply_by_inverse,
-    where=(constant_where("c", "holds floats that are powers of two", _is_power_of_two), _stands_alone),
+    where=(unshared("c"), constant_where("c", "holds floats that are powers of two", _is_power_of_two), _stands_alone),
     min_opset=7,
 )
 
@@ -79,7 +80,7 @@ DIVIDE_TO_MULTIPLY = Rule(
     doc="Replace the quotient by constants by the product with their inverses.",
     match="Div(x, const(c))",
     replace=_multiply_by_inverse,
-    where=(dtype_in("x", FULL), _stands_alone, meets_no_threshold),
+    where=(dtype_in("x", FULL), unshared("c"), _stands_alone, meets_no_threshold),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,
