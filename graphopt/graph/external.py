@@ -197,7 +197,8 @@ def _open_below(folder: Path, parts: list[str]) -> int:
 
 
 def _resolved(folder: Path, parts: list[str]) -> Path:
-    real = folder.joinpath(*parts).resolve(strict=True)
+    # Not Path.resolve, which raises RuntimeError for a link to itself.
+    real = Path(os.path.realpath(folder.joinpath(*parts), strict=True))
     if not real.is_relative_to(folder.resolve()):
         raise OSError(errno.ELOOP, "a link leads out of the model's folder")
     return real

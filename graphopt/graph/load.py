@@ -43,9 +43,9 @@ def load(path: str | os.PathLike[str], *, freeze: bool | None = None) -> Model:
     Raises `ModelError` if it is no valid model and `UnsupportedError` if it is one that cannot be kept whole.
     """
     file = Path(path)
-    data = _read(file)
-    name = file.name
-    proto = _parse_text(data, name) if file.suffix == ".onnxtxt" else _parse(data, name)
+    name, is_text = file.name, file.suffix == ".onnxtxt"
+    data = _read(file, is_text=is_text)
+    proto = _parse_text(data, name) if is_text else _parse(data, name)
     del data
     return _build(proto, DataFolder(file.parent), name, path=file, freeze=freeze)
 
@@ -58,7 +58,10 @@ def loads(data: bytes, *, freeze: bool | None = None) -> Model:
 def from_proto(proto: onnx.ModelProto, *, freeze: bool | None = None) -> Model:
     """Validate a protobuf model and make a `Model` of it; `proto` is left unchanged. Raises as `loads` does."""
     copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
+    try:
+        copy.CopyFrom(proto)
+    except DecodeError as error:
+        raise ModelError("graphs nested too deep", where="in protobuf model") from error
     return _build(copy, None, "protobuf model", path=None, freeze=freeze)
 
 
@@ -67,14 +70,18 @@ def _build(
 ) -> Model:
     survey = check(proto, folder, name)
     carried = lift(proto, survey)
-    model = Model(ir.from_proto(proto), path=path, carried=carried, remarks=survey.remarks)
+    try:
+        held = ir.from_proto(proto)
+    except ir.serde.SerdeError as error:
+        raise survey.fail(f"the model cannot be held in memory: {clean(str(error))}") from error
+    model = Model(held, path=path, carried=carried, remarks=survey.remarks)
     join_imports(model)
     settle(model, folder, survey)
     decide_frozen(model, freeze=freeze)
     return model
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, is_text: bool) -> bytes:
     try:
         fd = open_regular(path)
     except (OSError, ValueError) as error:
@@ -83,7 +90,8 @@ def _read(path: Path) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise ModelError("the file is empty", where=quote(path.name), advice="is the download complete?")
-        _refuse_sign(file.peek(64)[:64], path)
+        if not is_text:
+            _refuse_sign(file.peek(64)[:64], path)
         if size > MAX_BYTES:
             advice = "save the tensors as external data"
             raise ModelError(f"a model file of {size} bytes; protobuf ends at 2 GiB", where=quote(path), advice=advice)

@@ -109,8 +109,8 @@ class Staged:
             _sync_folder(folder)
         try:
             self.model_path.replace(self.target)
-        except OSError:
-            if placed is not None:
+        except BaseException:
+            if placed is not None and self.model_path.exists():
                 placed.unlink(missing_ok=True)
             raise
         _sync_folder(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,18 @@ class Survey:
     described: list[onnx.TensorProto] = field(default_factory=list)
     external: bool = False
     remarks: list[str] = field(default_factory=list)
+
+    def require_text(self, parts: Iterable[str], at: str) -> None:
+        """Refuse text that is not UTF-8; protobuf gives it as bytes."""
+        try:
+            "".join(parts)
+        except TypeError:
+            raise self.fail("text in the model is not UTF-8", at=at) from None
+
+    def require_entries(self, entries: Iterable[onnx.StringStringEntryProto], at: str) -> None:
+        """Refuse keys and values that are not UTF-8."""
+        for entry in entries:
+            self.require_text((entry.key, entry.value), at)
 
     def fail(self, what: str, *, at: str = "", advice: str = "") -> ModelError:
         """Build the error for a fault `at` a place of this model."""

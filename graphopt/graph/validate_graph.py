@@ -15,7 +15,7 @@ from graphopt.graph.validate_tensor import check_sparse, check_tensor, holds
 if TYPE_CHECKING:
     from graphopt.graph.survey import Survey
 
-__all__ = ["Scope", "check_graph", "check_nodes", "nested_graphs"]
+__all__ = ["Scope", "check_attribute", "check_graph", "check_nodes", "check_value", "nested_graphs"]
 
 A = onnx.AttributeProto
 
@@ -67,6 +67,11 @@ def nested_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
 def check_graph(graph: onnx.GraphProto, survey: Survey, scope: Scope) -> Reads:
     """Check one graph and all in it; sort its nodes if they are out of order; return what it reads from outside."""
     at = f"graph {quote(graph.name)}"
+    survey.require_text((graph.name, graph.doc_string), "a graph")
+    survey.require_entries(graph.metadata_props, at)
+    for note in graph.quantization_annotation:
+        survey.require_text((note.tensor_name,), at)
+        survey.require_entries(note.quant_parameter_tensor_names, at)
     if scope.depth > MAX_DEPTH:
         raise survey.fail(f"graphs nested deeper than {MAX_DEPTH}", at=at)
     inputs = _unique((value.name for value in graph.input), survey, f"{at}, its inputs")
@@ -113,8 +118,16 @@ def _check_values(graph: onnx.GraphProto, survey: Survey, at: str, *, main: bool
             raise survey.fail(f"input {quote(value.name)} has no type", at=at)
     for values in (graph.input, graph.output, graph.value_info):
         for value in values:
-            if not holds(value.type, survey, f"value {quote(value.name)}"):
-                survey.values.append(value)
+            check_value(value, survey, at)
+
+
+def check_value(value: onnx.ValueInfoProto, survey: Survey, at: str) -> None:
+    """Check the name and type of a value; note a type that the IR cannot hold."""
+    survey.require_text((value.name, value.doc_string), at)
+    if value.metadata_props:
+        survey.require_entries(value.metadata_props, at)
+    if not holds(value.type, survey, f"value {quote(value.name)}, {at}"):
+        survey.values.append(value)
 
 
 def check_nodes(nodes: Iterable[onnx.NodeProto], names: set[str], survey: Survey, scope: Scope, at: str) -> Reads:
@@ -123,31 +136,33 @@ def check_nodes(nodes: Iterable[onnx.NodeProto], names: set[str], survey: Survey
     `nodes` is the repeated field itself, so that it can be sorted in place.
     """
     ready = set(names)
+    _define(nodes, names, survey, at)
+    visible = scope.outer | names if _any_nested(nodes) else scope.outer
+    inner = Scope(frozenset(visible), scope.depth + 1)
+    reads: Reads = {}
+    in_order = True
+    for node in nodes:
+        wanted = _reads(node, survey, inner, at)
+        for name in sorted(wanted.keys() - ready):
+            if name in names:
+                in_order = False
+            elif name in scope.outer:
+                reads.setdefault(name, wanted[name])
+            else:
+                raise survey.fail(f"{quote(name)} is read but nowhere defined", at=f"{wanted[name]}, {at}")
+        ready.update(node.output)
+    if not in_order:
+        _sort(nodes, survey, at)
+    return reads
+
+
+def _define(nodes: Iterable[onnx.NodeProto], names: set[str], survey: Survey, at: str) -> None:
     for node in nodes:
         for name in node.output:
             if name and name in names:
                 raise survey.fail(f"{quote(name)} is defined twice", at=f"{_title(node)}, {at}")
             names.add(name)
     names.discard("")
-    visible = scope.outer | names if _any_nested(nodes) else scope.outer
-    inner = Scope(frozenset(visible), scope.depth + 1)
-    reads: Reads = {}
-    sorted_already = True
-    for node in nodes:
-        wanted = _reads(node, survey, inner, at)
-        for name in wanted:
-            if name in ready:
-                continue
-            if name in names:
-                sorted_already = False
-            elif name in scope.outer:
-                reads.setdefault(name, wanted[name])
-            else:
-                raise survey.fail(f"{quote(name)} is read but nowhere defined", at=f"{wanted[name]}, {at}")
-        ready.update(node.output)
-    if not sorted_already:
-        _sort(nodes, survey, at)
-    return reads
 
 
 def _any_nested(nodes: Iterable[onnx.NodeProto]) -> bool:
@@ -156,6 +171,10 @@ def _any_nested(nodes: Iterable[onnx.NodeProto]) -> bool:
 
 def _reads(node: onnx.NodeProto, survey: Survey, inner: Scope, at: str) -> Reads:
     title = _title(node)
+    survey.require_text((node.name, node.op_type, node.domain, node.overload, node.doc_string), at)
+    survey.require_text((*node.input, *node.output), f"{title}, {at}")
+    if node.metadata_props:
+        survey.require_entries(node.metadata_props, f"{title}, {at}")
     wanted = {name: title for name in node.input if name}
     if node.attribute:
         _check_attributes(node, survey, f"{title}, {at}")
@@ -218,6 +237,7 @@ def _reorder(nodes: Iterable[onnx.NodeProto], rank: Mapping[int, int]) -> None:
 def _check_attributes(node: onnx.NodeProto, survey: Survey, at: str) -> None:
     seen: set[str] = set()
     for attribute in node.attribute:
+        survey.require_text((attribute.name, attribute.ref_attr_name, attribute.doc_string), at)
         if attribute.name in seen or not attribute.name:
             raise survey.fail(f"attribute {quote(attribute.name)} is missing its name or given twice", at=at)
         seen.add(attribute.name)

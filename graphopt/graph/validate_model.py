@@ -10,8 +10,7 @@ import onnx
 from graphopt.errors import UnsupportedError
 from graphopt.graph.escape import quote
 from graphopt.graph.shadow import rename_shadowing
-from graphopt.graph.validate_graph import Scope, check_attribute, check_graph, check_nodes, nested_graphs
-from graphopt.graph.validate_tensor import holds
+from graphopt.graph.validate_graph import Scope, check_attribute, check_graph, check_nodes, check_value, nested_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +37,7 @@ def check_structure(proto: onnx.ModelProto, survey: Survey) -> None:
     Raises `ModelError` or `UnsupportedError`.
     """
     _check_versions(proto, survey)
+    _check_text(proto, survey)
     _check_unsupported(proto, survey)
     _check_functions(proto, survey)
     reads = check_graph(proto.graph, survey, Scope())
@@ -47,7 +47,7 @@ def check_structure(proto: onnx.ModelProto, survey: Survey) -> None:
 
 
 def _check_versions(proto: onnx.ModelProto, survey: Survey) -> None:
-    if not proto.HasField("graph"):
+    if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise survey.fail("the file holds no graph", advice="is this an ONNX model?")
     newest = onnx.IR_VERSION
     if not 1 <= proto.ir_version <= newest:
@@ -60,6 +60,19 @@ def _check_versions(proto: onnx.ModelProto, survey: Survey) -> None:
     for key, count in keys.items():
         if count > 1:
             survey.remarks.append(f"metadata key {quote(key)} occurs {count} times; the last one counts")
+
+
+def _check_text(proto: onnx.ModelProto, survey: Survey) -> None:
+    survey.require_text((proto.producer_name, proto.producer_version, proto.domain, proto.doc_string), "the model")
+    survey.require_entries(proto.metadata_props, "the model")
+    survey.require_text((entry.domain for entry in proto.opset_import), "the model")
+    for device in proto.configuration:
+        survey.require_text((device.name, *device.device), "the model")
+    for function in proto.functions:
+        names = (function.name, function.domain, function.overload, function.doc_string)
+        survey.require_text((*names, *function.input, *function.output, *function.attribute), "a function")
+        survey.require_text((entry.domain for entry in function.opset_import), "a function")
+        survey.require_entries(function.metadata_props, "a function")
 
 
 def _check_imports(imports: Iterable[onnx.OperatorSetIdProto], survey: Survey, at: str) -> None:
@@ -127,10 +140,10 @@ def _check_function(function: onnx.FunctionProto, survey: Survey, at: str) -> No
     if len(set(parameters)) != len(parameters):
         raise survey.fail("an attribute is declared twice", at=at)
     for attribute in function.attribute_proto:
+        survey.require_text((attribute.name, attribute.doc_string), at)
         check_attribute(attribute, survey, at)
     for value in function.value_info:
-        if not holds(value.type, survey, at):
-            survey.values.append(value)
+        check_value(value, survey, at)
     check_nodes(function.node, names, survey, Scope(), at)
     for name in function.output:
         if name not in names:

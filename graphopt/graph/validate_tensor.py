@@ -69,6 +69,8 @@ def size_of(tensor: onnx.TensorProto) -> int:
 
 def check_tensor(tensor: onnx.TensorProto, survey: Survey, at: str) -> None:
     """Refuse a tensor that has not exactly the data that its type and dims need."""
+    survey.require_text((tensor.name, tensor.doc_string), at)
+    survey.require_entries((*tensor.metadata_props, *tensor.external_data), at)
     bits, size = bits_of(tensor.data_type), size_of(tensor)
     if bits is None:
         raise survey.fail(f"tensor {quote(tensor.name)} has the unknown data type {tensor.data_type}", at=at)
@@ -160,12 +162,15 @@ def check_sparse(sparse: onnx.SparseTensorProto, survey: Survey, at: str) -> Non
 
 def holds(proto: onnx.TypeProto, survey: Survey, at: str) -> bool:
     """Tell whether the IR can hold a type; refuse an unknown element type."""
+    survey.require_text((proto.denotation,), at)
     kind = proto.WhichOneof("value")
     if kind in {"sequence_type", "optional_type"}:
         inner = getattr(proto, kind)
         return inner.HasField("elem_type") and holds(inner.elem_type, survey, at)
     if kind not in {"tensor_type", "sparse_tensor_type"}:
         return kind is None and not proto.denotation
+    for dim in getattr(proto, kind).shape.dim:
+        survey.require_text((dim.dim_param, dim.denotation), at)
     dtype = getattr(proto, kind).elem_type
     if dtype and bits_of(dtype) is None:
         raise survey.fail(f"unknown element type {dtype}", at=at)
