@@ -8,6 +8,7 @@ from graphopt.graph.edit import Builder
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
 from graphopt.graph.schema import attribute, has_reference
+from graphopt.kinds import Exactness
 from graphopt.rewrite.rule import Match, Rule
 
 __all__ = ["PASSES"]
@@ -45,11 +46,14 @@ def _with_keepdims(build: Builder, match: Match, keepdims: int) -> Value | None:
     return value
 
 
+# A runtime may sum in another order when it keeps the axes.
 DROP_REDUCED_AXES = Rule(
     name="drop-reduced-axes",
     doc="Let a reduction drop its axes itself, instead of Squeeze behind it.",
     match=f"Squeeze((t := ({REDUCTIONS})(x, *_)), *_)",
     replace=lambda build, match: _with_keepdims(build, match, 0),
+    exactness=Exactness.REASSOCIATES,
+    stage="fuse",
 )
 
 KEEP_REDUCED_AXES = Rule(
@@ -57,6 +61,8 @@ KEEP_REDUCED_AXES = Rule(
     doc="Let a reduction keep its axes itself, instead of Unsqueeze behind it.",
     match=f"Unsqueeze((t := ({REDUCTIONS})(x, *_)), *_)",
     replace=lambda build, match: _with_keepdims(build, match, 1),
+    exactness=Exactness.REASSOCIATES,
+    stage="fuse",
 )
 
 PASSES = (DROP_REDUCED_AXES, KEEP_REDUCED_AXES)
