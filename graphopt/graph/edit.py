@@ -167,7 +167,8 @@ def make_tensor(array: Array | Tensor) -> Any:
 def make_attribute(name: str, value: Any) -> Attr:
     """Make an attribute of the type that fits the Python value."""
     if isinstance(value, Attr):
-        return Attr(name, value.type, value.value)
+        reference = value.ref_attr_name
+        return Attr(name, value.type, value.value) if reference is None else ir.RefAttr(name, reference, value.type)
     if isinstance(value, np.ndarray):
         value = make_tensor(value)
     if isinstance(value, np.generic):

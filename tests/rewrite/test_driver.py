@@ -11,7 +11,7 @@ from graphopt.rewrite.driver import Selection
 from graphopt.rewrite.rule import Rule
 from graphopt.rewrite.steps import Steps
 from tests.library.fixture import model_of
-from tests.library.harness import apply_rule
+from tests.library.harness import RULES, apply_rule
 from tests.library.normal import normal_text
 
 ABS = Rule(name="abs-of-abs", doc="Say it once.", match="Abs(Abs(x))", replace="Abs(x)")
@@ -164,3 +164,20 @@ def test_dead_constants_go_with_their_reader_and_inputs_stay() -> None:
 )
 def test_a_selection_says_which_rules_run(rule: Rule, *, admitted: bool) -> None:
     assert Selection(target="ort-cpu").admits(rule) is admitted
+
+
+def test_an_attribute_that_refers_to_the_functions_stays_a_reference() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "local" : 1]>
+    g (float[2, 3] x) => (float[2, 3] y) {
+      y = local.f<slope = 0.5>(x)
+    }
+    <domain: "local", opset_import: ["" : 21]>
+    f <slope> (v) => (w) {
+      t = Transpose<perm = [1, 0]>(v)
+      u = LeakyRelu<alpha: float = @slope>(t)
+      w = Transpose<perm = [1, 0]>(u)
+    }"""
+    after, count = apply_rule(RULES["sink-transpose-unary"], model_of(text))
+    assert count == 1
+    (node,) = after.functions[0].node
+    assert [(attr.name, attr.ref_attr_name) for attr in node.attribute] == [("alpha", "slope")]
