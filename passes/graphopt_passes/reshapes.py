@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphopt.graph.dims import known_positive
+from graphopt.graph.dims import Dim, known_positive
 from graphopt.graph.edit import Builder
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
@@ -14,6 +14,7 @@ from graphopt_passes.axes import axes_of
 
 __all__ = ["PASSES", "constant_target"]
 
+Shape = tuple[Dim, ...]
 VIEWS = "(Reshape | Flatten | Squeeze | Unsqueeze)"
 
 
@@ -53,6 +54,38 @@ def _may_infer(node: Node, facts: Facts, index: int) -> bool:
     return contents is not None and len(contents) == len(shape) and contents[index] == -1
 
 
+def inserted_ones(narrow: Shape, wide: Shape) -> list[int]:
+    """Return at which axes of `wide` a 1 was put in between the dimensions of `narrow`; empty if that is not so."""
+    axes: list[int] = []
+    at = 0
+    for place, dim in enumerate(wide):
+        if at < len(narrow) and narrow[at] == dim:
+            at += 1
+        elif dim == 1:
+            axes.append(place)
+        else:
+            return []
+    return axes if at == len(narrow) else []
+
+
+def _ones(node: Node, source: Value, facts: Facts) -> tuple[str, list[int]] | None:
+    """Return the operator and axes that make `node`'s result out of `source` by ones alone.
+
+    None behind a `Reshape`: where two sizes are zero at run time, it copies others in their place.
+    """
+    inner = node.inputs[0]
+    producer = None if inner is None else inner.producer()
+    if node.op_type == "Reshape" or producer is None or producer.op_type == "Reshape":
+        return None
+    shape, given = facts.shape(node.outputs[0]), facts.shape(source)
+    if shape is None or given is None:
+        return None
+    if axes := inserted_ones(given, shape):
+        return "Unsqueeze", axes
+    axes = inserted_ones(shape, given)
+    return ("Squeeze", axes) if axes else None
+
+
 def _source(match: Match) -> Value | None:
     """Return what the view below the root views."""
     inner = match.root.inputs[0]
@@ -73,13 +106,18 @@ def _expressible(match: Match) -> bool:
 @condition("one constant shape does for both")
 def _one_shape(match: Match) -> bool:
     source = _source(match)
-    return source is not None and constant_target(match.root, source, match.facts) is not None
+    return source is not None and _says(match.root, source, match.facts)
+
+
+def _says(node: Node, source: Value, facts: Facts) -> bool:
+    return constant_target(node, source, facts) is not None or _ones(node, source, facts) is not None
 
 
 def _reshape(build: Builder, match: Match) -> Value | None:
     target = constant_target(match.root, match["x"], match.facts)
     if target is None:
-        return None
+        ones = _ones(match.root, match["x"], match.facts)
+        return None if ones is None else _with_axes(build, match, *ones)
     result: Value = build.op("Reshape", match["x"], build.constant(np.array(target, dtype=np.int64)))
     return result
 
@@ -111,8 +149,7 @@ def _same_axes(match: Match) -> bool:
     return both is not None and sorted(both[0]) == sorted(both[1])
 
 
-def _with_axes(build: Builder, match: Match, axes: list[int]) -> Value:
-    op_type = match.root.op_type
+def _with_axes(build: Builder, match: Match, op_type: str, axes: list[int]) -> Value:
     if match.opset < 13:
         old: Value = build.op(op_type, match["x"], axes=axes)
         return old
@@ -125,7 +162,7 @@ def _merge_squeezes(build: Builder, match: Match) -> Value | None:
     if both is None:
         return None
     left = [axis for axis in range(max(both[1]) + len(both[0]) + 1) if axis not in both[0]]
-    return _with_axes(build, match, sorted([*both[0], *(left[axis] for axis in both[1])]))
+    return _with_axes(build, match, "Squeeze", sorted([*both[0], *(left[axis] for axis in both[1])]))
 
 
 def _merge_unsqueezes(build: Builder, match: Match) -> Value | None:
@@ -134,7 +171,7 @@ def _merge_unsqueezes(build: Builder, match: Match) -> Value | None:
         return None
     count = max(*both[0], *both[1]) + len(both[0]) + len(both[1]) + 1
     left = [axis for axis in range(count) if axis not in both[1]]
-    return _with_axes(build, match, sorted([*both[1], *(left[axis] for axis in both[0])]))
+    return _with_axes(build, match, "Unsqueeze", sorted([*both[1], *(left[axis] for axis in both[0])]))
 
 
 ELIMINATE_RESHAPE = Rule(
