@@ -40,8 +40,8 @@ def _plain(match: Match) -> bool:
 def _fill(match: Match, node: Node) -> float | None:
     """Return what a constant padding pads with."""
     if match.opset < 11:
-        value = attribute(node, "value", match.opset)
-        return 0.0 if value is None else value
+        value: float | None = attribute(node, "value", match.opset)
+        return value
     operand = node.inputs[2] if len(node.inputs) > 2 else None
     if operand is None:
         return 0.0
