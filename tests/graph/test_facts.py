@@ -185,8 +185,10 @@ CHAINS = [
         (12, M),
     ),
     (
-        f"{vector('a', -1)} {vector('b', -(2**63))} {vector('z', 0)} {vector('t', -2)}"
-        + " s = Shape(x) y = Slice(s, a, b, z, t)",
+        (
+            f"{vector('a', -1)} {vector('b', -(2**63))} {vector('z', 0)} {vector('t', -2)}"
+            " s = Shape(x) y = Slice(s, a, b, z, t)"
+        ),
         (M, N),
     ),
     ("s = Shape(x) k = Constant<value_ints = [-1]>() y = Concat<axis = 0>(s, k)", (N, 12, M, -1)),
@@ -213,8 +215,10 @@ CHAINS = [
     ("s = Shape(x) a = Add(s, s) c = Equal(s, s) y = Where(c, a, s)", (2 * N, 24, 2 * M)),
     ("s = Shape(x) k = Constant<value_int = 1>() a = Add(s, k) c = Equal(s, a) y = Where(c, a, s)", (N, 12, M)),
     (
-        f"{vector('k', 0, 1, 2, 3)} {vector('r', -1, 2)} {vector('q', -1)}"
-        + " a = Reshape(k, r) t = Transpose(a) y = Reshape(t, q)",
+        (
+            f"{vector('k', 0, 1, 2, 3)} {vector('r', -1, 2)} {vector('q', -1)}"
+            " a = Reshape(k, r) t = Transpose(a) y = Reshape(t, q)"
+        ),
         (0, 2, 1, 3),
     ),
 ]

@@ -259,6 +259,24 @@ def test_resized_sizes_are_the_runtimes(size: int, scale: float) -> None:
     assert fits(inferred(symbolic) or (), actual or (), {"n": size})
 
 
+def test_a_size_that_depends_on_rounding_is_unknown() -> None:
+    # 10 * float32(0.7) is 7 in float32 and 6.9999999 in float64.
+    scales = {"s": np.array([1, 0.7], np.float32)}
+    found = inferred(single("Resize", {"x": (1, [1, 10])}, scales, order=["x", "", "s"]))
+    assert found is not None
+    assert found[0] == 1
+    assert isinstance(found[1], Expr)
+
+
+def test_a_slice_backwards_from_before_the_first_element_is_unknown() -> None:
+    # numpy keeps nothing, onnxruntime the first element.
+    bounds = {"a": [-9], "b": [-99], "c": [0], "d": [-1]}
+    model = single("Slice", {"x": (1, [5, 2])}, {name: np.array(value, np.int64) for name, value in bounds.items()})
+    found = inferred(model)
+    assert found is not None
+    assert isinstance(found[0], Expr)
+
+
 BOUNDS = st.one_of(st.integers(-12, 12), st.sampled_from([2**31 - 1, 2**63 - 1, -(2**63) + 1, -(2**31)]))
 
 
