@@ -38,7 +38,7 @@ _BORROWED = {"SimplifiedLayerNormalization": 1 << 30, "LayerNormalization": 17}
 
 _SURE = re.compile(
     r"\(op_type:[^)]*\): (\[\w+\] )?[^\n(]*"
-    r"(inconsistent type|[Ii]ncompatible dimensions|must be in \[|attribute perm|repeated value|expected range|Expected range"
+    r"(inconsistent type|[Ii]ncompatible dimensions|must be in \[|attribute perm|repeated value|[Ee]xpected range"
     r"|elem(ent)? type|[Mm]ismatch|Can't merge shape info|must have at least|not specify a valid type)[^\n]*"
 )
 """Errors of inference that every runtime shares. Others are remarks: inference refuses, here and there, what runs."""

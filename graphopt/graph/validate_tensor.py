@@ -119,16 +119,7 @@ def _check_typed(tensor: onnx.TensorProto, survey: Survey, at: str, size: int, t
 
 def _check_external(tensor: onnx.TensorProto, survey: Survey, at: str, expected: int) -> None:
     name = quote(tensor.name)
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    if len(entries) != len(tensor.external_data):
-        raise survey.fail(f"tensor {name} states an external data field twice", at=at)
-    if tensor.data_type == T.STRING:
-        raise survey.fail(f"tensor {name} holds strings in external data", at=at)
-    if tensor.HasField("raw_data") or any(len(getattr(tensor, field)) for field in _TYPED):
-        raise survey.fail(f"tensor {name} has data both in the model and outside it", at=at)
-    for key in ("offset", "length"):
-        if key in entries and not _NUMBER.fullmatch(entries[key]):
-            raise survey.fail(f"tensor {name} has the external data {key} {quote(entries[key])}", at=at)
+    entries = _external_entries(tensor, survey, at)
     if survey.folder is None:
         advice = "load the model from its file"
         raise survey.fail(f"tensor {name} has external data, but the model has no folder", at=at, advice=advice)
@@ -143,6 +134,22 @@ def _check_external(tensor: onnx.TensorProto, survey: Survey, at: str, expected:
         what = f"tensor {name} needs bytes {offset} to {offset + length} of a file of {available} bytes"
         raise survey.fail(what, at=at, advice=f"is {quote(entries.get('location', ''))} complete?")
     survey.external = True
+
+
+def _external_entries(tensor: onnx.TensorProto, survey: Survey, at: str) -> dict[str, str]:
+    """Return location, offset and length as the tensor states them, the last two as digits."""
+    name = quote(tensor.name)
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    if len(entries) != len(tensor.external_data):
+        raise survey.fail(f"tensor {name} states an external data field twice", at=at)
+    if tensor.data_type == T.STRING:
+        raise survey.fail(f"tensor {name} holds strings in external data", at=at)
+    if tensor.HasField("raw_data") or any(len(getattr(tensor, field)) for field in _TYPED):
+        raise survey.fail(f"tensor {name} has data both in the model and outside it", at=at)
+    for key in ("offset", "length"):
+        if key in entries and not _NUMBER.fullmatch(entries[key]):
+            raise survey.fail(f"tensor {name} has the external data {key} {quote(entries[key])}", at=at)
+    return entries
 
 
 def check_sparse(sparse: onnx.SparseTensorProto, survey: Survey, at: str) -> None:
