@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from graphopt.cli.app import app
     from graphopt.cli.failures import explain
 
+    # A graph is one big web of live objects: looking through it for garbage again and again finds none.
+    gc.set_threshold(200_000, 20, 100)
     try:
         code = app.main(args=argv, prog_name="graphopt", standalone_mode=False)
         sys.stdout.flush()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import rich_click as click
 
@@ -74,7 +73,7 @@ def check_output(model: Path, output: Path, *, in_place: bool) -> None:
 
     Raises `UsageError` if both are the same file, by name or by link.
     """
-    same = output.exists() and model.exists() and os.path.samefile(model, output)
+    same = output.exists() and model.exists() and model.samefile(output)
     if same and not in_place:
         raise UsageError(
             f"the output {str(output)!r} is the input", advice="name another file with -o, or say --in-place"
@@ -87,7 +86,7 @@ class Progress:
     def __init__(self, *, quiet: bool) -> None:
         self._live = sys.stderr.isatty() and not quiet
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -59,6 +59,8 @@ class Model:
 def subgraphs(node: Node) -> list[Graph]:
     """List the graphs held by the attributes of `node`, in attribute order."""
     found: list[Graph] = []
+    if not node.attributes:
+        return found
     for attr in node.attributes.values():
         if attr.is_ref():
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 
 from graphopt.pipeline.report import versions
 from graphopt.tables import Table
@@ -35,7 +36,7 @@ def machine_table() -> Table:
 
 def _cpuinfo(key: str) -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             lines = [line.partition(":") for line in file]
     except OSError:
         return ""

@@ -64,7 +64,8 @@ def run_file(path: Path, models: Sequence[str] = (), *, resume: bool = False) ->
 def _sources(path: Path, own: Sequence[str], given: Sequence[str]) -> Iterator[Path]:
     patterns = list(given) or [str(path.parent / pattern) for pattern in own]
     for pattern in patterns:
-        found = sorted(glob.glob(pattern, recursive=True)) or ([] if glob.has_magic(pattern) else [pattern])
+        # Unlike `Path.glob`, this takes absolute patterns.
+        found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 or ([] if glob.has_magic(pattern) else [pattern])
         yield from (Path(name) for name in found if not name.endswith(".opt.onnx"))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 __all__ = ["PRESETS"]
 
 PRESETS: dict[str, str] = {
-    # lift-constants first: rules see constants as initializers only. Then rounds of everything until it settles: folding
-    # exposes no-ops, removed no-ops expose chains and fusions, fused weights fold again. inline-if comes after folding,
-    # which decides the conditions; duplicates are merged inside the round, because two branches that become equal let
-    # their users merge as well.
+    # lift-constants first: rules see constants as initializers only. Then rounds of everything until it settles:
+    # folding exposes no-ops, removed no-ops expose chains and fusions, fused weights fold again. inline-if comes after
+    # folding, which decides the conditions; duplicates are merged inside the round, because two branches that become
+    # equal let their users merge as well.
     "default": (
         "lift-constants, eliminate-dead, "
-        "fixpoint(fold-constants, inline-if, simplify, fuse, deduplicate-initializers, eliminate-common, eliminate-dead)"
+        "fixpoint(fold-constants, inline-if, simplify, fuse, "
+        "deduplicate-initializers, eliminate-common, eliminate-dead)"
     ),
 }

@@ -18,9 +18,9 @@ __all__ = ["Report", "RolledBack", "VerifyRecord", "versions"]
 class VerifyRecord:
     """How the result was compared with the original.
 
-    `status`: `same`, `different`, `not-run` (the runtime cannot run this model, or it has random operators), `unchanged`
-    (nothing was rewritten) or `off`. `max_error` is relative to the largest magnitude of the output it occurs in, None if
-    nothing was compared; `tolerance` is what was allowed. `feeds` counts the inputs that both were run on.
+    `status`: `same`, `different`, `not-run` (the runtime cannot run this model), `unchanged` (nothing was rewritten) or
+    `off`. `max_error` is relative to the largest magnitude of the output it occurs in, None if nothing was compared;
+    `tolerance` is what was allowed. `feeds` counts the inputs that both were run on.
     """
 
     status: str
@@ -34,7 +34,7 @@ class VerifyRecord:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """A rewrite that verification found wrong and that was left out; `reproducer` is a folder, empty if none was kept."""
+    """A rewrite that verification found wrong and that was left out; `reproducer` is a folder, or empty."""
 
     step: Step
     reason: str

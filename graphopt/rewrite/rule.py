@@ -67,7 +67,8 @@ class Rule:
     has built anything. Inner results must have no reader outside the pattern and not be graph outputs, unless `shared`.
 
     `stage` names the preset pass that the rule belongs to (empty: it runs only when it is named). `targets` are the
-    targets it was measured to win on (empty: all). `fast_math` marks rules that break strict NaN and infinity semantics.
+    targets it was measured to win on (empty: all). `fast_math` marks rules that break strict NaN and infinity
+    semantics.
     """
 
     name: str
