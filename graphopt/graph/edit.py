@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphopt.graph._onnx_ir import ir
-from graphopt.graph.model import Attr, Graph, Model, Node, Tensor, Value, subgraphs
+from graphopt.graph.model import Attr, Graph, Model, Node, Value, subgraphs
 from graphopt.graph.names import Names
 
 __all__ = ["Builder", "can_forward", "forward", "is_dead", "remove_dead"]
@@ -157,8 +157,8 @@ class Builder:
         return add_initializer(self.graph, tensor, self._names.fresh(origin))
 
 
-def make_tensor(array: Array | Tensor) -> Any:
-    """Wrap an array as an IR tensor."""
+def make_tensor(array: Any) -> Any:
+    """Wrap an array or a scalar as an IR tensor; a tensor stays as it is."""
     if isinstance(array, np.ndarray) or np.isscalar(array):
         return ir.tensor(np.asarray(array)) if np.asarray(array).dtype.kind in "OSU" else ir.Tensor(np.asarray(array))
     return array

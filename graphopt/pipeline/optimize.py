@@ -58,8 +58,8 @@ def optimize(
     """Optimize a model and prove that the result computes the same.
 
     `model` is a file or a model in memory, which is left as it is; `output` is where to save the result (None:
-    nowhere). `choices` are the fields of `Options`. `progress` is told the name of each step. `worker` is the child process that
-    folds and verifies; one that is given is used and left running, which saves its start for each of many models.
+    nowhere). `choices` are the fields of `Options`. `progress` is told the name of each step. `worker` is the child
+    process that folds and verifies; one that is given is used and left running, which saves its start for each model.
 
     Raises `ModelError`, `UnsupportedError`, `UsageError`, `OutputError` and, under `on_mismatch="fail"` or
     `require_verify`, `VerificationError`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from graphopt.kinds import Exactness
 from graphopt.pipeline import attempt
 from graphopt.pipeline.bisect import bisect_model
 from graphopt.pipeline.options import Options
+from graphopt.pipeline.passes import Pass
 from graphopt.pipeline.reduce import reduce_model
 from graphopt.pipeline.registry import Registry, installed
 from graphopt.pipeline.rollback import first_bad
@@ -53,15 +55,17 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "net.onnx"
     onnx.save(parser.parse_model(TEXT), path)
     known = installed()
-    entries = [("graphopt", entry) for entry in (*known.passes.values(), *known.rules.values())]
+    entries: list[tuple[str, Rule | type[Pass]]] = [("graphopt", entry) for entry in known.passes.values()]
+    entries += [("graphopt", rule) for rule in known.rules.values()]
     registry = Registry([*entries, ("test", WRONG), ("test", CLOSE), ("test", ENDLESS)])
     monkeypatch.setattr(attempt, "installed", lambda: registry)
     return path
 
 
-def results(path: Path) -> np.ndarray:
+def results(path: Path) -> np.ndarray[Any, Any]:
     feed = {"x": np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)}
-    return ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+    outputs: list[np.ndarray[Any, Any]] = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, feed)
+    return outputs[0]
 
 
 @pytest.mark.parametrize("verify", ["end", "each"])
