@@ -26,6 +26,7 @@ FAMILIES: tuple[str, ...] = (
     "concats",
     "gathers",
     "sequences",
+    "trivial_axes",
     "sizes",
     "expands",
     "pads",
