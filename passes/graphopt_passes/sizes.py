@@ -13,6 +13,8 @@ __all__ = ["PASSES"]
 
 MANY_INPUTS = 256
 """Of a model with more inputs, only that many are looked at."""
+MANY_OPERANDS = 16
+"""No shape is put together from more."""
 Place = tuple[Value, int, int]
 """A model input, and the first and the last axis (excluded) of a run of its dimensions."""
 
@@ -44,16 +46,21 @@ def _says_already(node: Node, place: Place, rank: int, opset: int) -> bool:
     return (start, rank if end is None else end) == place[1:]
 
 
+def _readable(match: Match, wanted: tuple[Dim, ...] | None) -> Place | None:
+    """Return where one `Shape` reads these sizes; before opset 15 it can read whole shapes alone."""
+    place = None if wanted is None else _place(match, wanted)
+    if place is None or (match.opset < 15 and place[1:] != (0, match.facts.rank(place[0]))):
+        return None
+    return place
+
+
 def _run(match: Match) -> Place | None:
     """Return where a `Shape` reads what the root gives, unless the root does so already."""
-    wanted = _symbolic(match, 1)
-    place = None if wanted is None else _place(match, wanted)
-    if place is None:
+    place = _readable(match, _symbolic(match, 1))
+    rank = None if place is None else match.facts.rank(place[0])
+    if place is None or rank is None or _says_already(match.root, place, rank, match.opset):
         return None
-    rank = match.facts.rank(place[0])
-    if rank is None or (match.opset < 15 and place[1:] != (0, rank)):
-        return None
-    return None if _says_already(match.root, place, rank, match.opset) else place
+    return place
 
 
 @condition("the sizes stand in a row in a model input's shape")
@@ -63,13 +70,52 @@ def _in_a_row(match: Match) -> bool:
 
 def _read_shape(build: Builder, match: Match) -> Value | None:
     place = _run(match)
-    if place is None:
-        return None
+    return None if place is None else _shape_of(build, match, place)
+
+
+def _shape_of(build: Builder, match: Match, place: Place) -> Value:
     value, start, end = place
     if (start, end) == (0, match.facts.rank(value)):
         whole: Value = build.op("Shape", value)
         return whole
     result: Value = build.op("Shape", value, start=start, end=end)
+    return result
+
+
+def _longest(match: Match, parts: list[tuple[Dim, ...] | None], start: int) -> tuple[Place, int] | None:
+    """Return where the sizes of the most operands from `start` on stand, two at least, and the operand behind."""
+    for end in range(len(parts), start + 1, -1):
+        sizes = tuple(dim for part in parts[start:end] for dim in part or ())
+        known = all(part is not None for part in parts[start:end]) and any(isinstance(dim, Expr) for dim in sizes)
+        place = _readable(match, sizes) if known else None
+        if place is not None:
+            return place, end
+    return None
+
+
+def _joined(match: Match) -> list[Value | Place]:
+    """List the operands of a `Concat` of sizes, neighbours that one `Shape` reads joined."""
+    operands = list(match["xs"])
+    found: list[Value | Place] = []
+    if len(operands) > MANY_OPERANDS or match.facts.dtype(match.result) != DataType.INT64:
+        return operands
+    parts = [match.facts.contents(value) if match.facts.rank(value) == 1 else None for value in operands]
+    at = 0
+    while at < len(operands):
+        run = _longest(match, parts, at)
+        found.append(operands[at] if run is None else run[0])
+        at = at + 1 if run is None else run[1]
+    return found
+
+
+@condition("neighbours stand in a row in a model input's shape")
+def _some_in_a_row(match: Match) -> bool:
+    return 1 < len(_joined(match)) < len(match["xs"])
+
+
+def _join(build: Builder, match: Match) -> Value:
+    operands = [part if isinstance(part, Value) else _shape_of(build, match, part) for part in _joined(match)]
+    result: Value = build.op("Concat", *operands, axis=0)
     return result
 
 
@@ -108,6 +154,15 @@ READ_SHAPE_FROM_INPUT = Rule(
     where=(_in_a_row,),
 )
 
+JOIN_SIZES_FROM_INPUT = Rule(
+    name="join-sizes-from-input",
+    doc="Join the operands of a `Concat` that a model input's shape has in a row.",
+    match="Concat(*xs)",
+    replace=_join,
+    where=(_some_in_a_row,),
+    min_opset=4,
+)
+
 READ_SIZE_FROM_INPUT = Rule(
     name="read-size-from-input",
     doc="Read a single size that a model input has from its shape.",
@@ -116,4 +171,4 @@ READ_SIZE_FROM_INPUT = Rule(
     where=(_is_input_size,),
 )
 
-PASSES: tuple[Rule, ...] = (READ_SHAPE_FROM_INPUT, READ_SIZE_FROM_INPUT)
+PASSES: tuple[Rule, ...] = (READ_SHAPE_FROM_INPUT, JOIN_SIZES_FROM_INPUT, READ_SIZE_FROM_INPUT)
