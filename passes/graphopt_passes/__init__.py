@@ -14,6 +14,7 @@ FAMILIES: tuple[str, ...] = (
     "lift_constants",
     "fold_constants",
     "inline_if",
+    "inline_functions",
     "eliminate_dead",
     "eliminate_common",
     "deduplicate_initializers",
