@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from graphopt.graph.edit import Builder
 from graphopt.graph.model import DataType, Value
 from graphopt.rewrite.conditions import constant_where, dtype_in, is_float
 from graphopt.rewrite.rule import Match, Rule
+from graphopt_passes.broadcasting import keeps_shape
 
 __all__ = ["PASSES"]
+
+Array = np.ndarray[Any, Any]
 
 ELIMINATE_ROUNDING = Rule(
     name="eliminate-rounding",
@@ -55,9 +62,32 @@ PRELU_TO_LEAKY_RELU = Rule(
     min_opset=7,
 )
 
+
+def _is_gentle(slope: Array) -> bool:
+    """Tell whether x * slope is at most x for positive x, at least x for negative x, and no NaN at infinity."""
+    return slope.size > 0 and bool(np.all((slope <= 1) & (slope != 0) & np.isfinite(slope)))
+
+
+# Measured on onnxruntime 1.32, one thread: PRelu takes ten times as long as the product and the maximum together, and
+# convolutions with PRelu between them take 0.4 to 0.8 of the time. Other targets have good kernels for PRelu.
+LOWER_PRELU = Rule(
+    name="lower-prelu",
+    doc="Replace PRelu with constant slopes of at most one by the larger of the operand and its product.",
+    match="PRelu(x, const(slope))",
+    replace="Max(x, Mul(x, slope))",
+    where=(
+        dtype_in("x", frozenset({DataType.FLOAT, DataType.DOUBLE})),
+        keeps_shape("slope", "x"),
+        constant_where("slope", "is finite, at most one, and never zero", _is_gentle),
+    ),
+    min_opset=8,
+    targets=("ort-cpu",),
+)
+
 PASSES = (
     ELIMINATE_ROUNDING,
     ELIMINATE_SIGN_OF_SIGN,
     ELIMINATE_RELU_OF_POSITIVE,
     PRELU_TO_LEAKY_RELU,
+    LOWER_PRELU,
 )
