@@ -12,6 +12,9 @@ from graphopt_passes.slices import INT64_MAX, cuts_of
 
 __all__ = ["PASSES"]
 
+MANY_OPERANDS = 256
+"""A `Concat` grows to no more: flattening a long chain of them would copy its operands over and over."""
+
 
 def _axis(node: Node, facts: Facts) -> int | None:
     return axis_of(node, facts, facts.rank(node.inputs[0]) if node.inputs[0] is not None else None)
@@ -34,7 +37,8 @@ def _inner(match: Match, value: Value) -> Node | None:
 
 @condition("an operand is such a Concat")
 def _nested(match: Match) -> bool:
-    return any(_inner(match, value) is not None for value in match["xs"])
+    inner = [node for value in match["xs"] if (node := _inner(match, value)) is not None]
+    return bool(inner) and len(match["xs"]) + sum(len(node.inputs) for node in inner) <= MANY_OPERANDS
 
 
 def _flatten(build: Builder, match: Match) -> Value:

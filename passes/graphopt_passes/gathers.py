@@ -16,6 +16,8 @@ from graphopt_passes.slices import cuts_of
 __all__ = ["PASSES"]
 
 Array = np.ndarray[Any, Any]
+MANY_PARTS = 64
+"""A `Split` into more parts is left alone: each of them would look at all the others."""
 
 
 @condition("a new axis in front of a scalar")
@@ -92,7 +94,7 @@ def _only_squeezed(split: Node, axis: int, match: Match) -> bool:
 def _split_place(match: Match) -> int | None:
     """Return which part of a `Split` into single layers the root squeezes."""
     split, axis = match["t"].producer(), _squeezed(match)
-    if axis is None or split is None or split.op_type != "Split" or split.domain:
+    if axis is None or split is None or split.op_type != "Split" or split.domain or len(split.outputs) > MANY_PARTS:
         return None
     if axis_of(split, match.facts, match.facts.rank(match["t"])) != axis:
         return None
