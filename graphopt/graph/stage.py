@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +31,16 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    import onnx
+
     from graphopt.graph.external import DataFolder
     from graphopt.graph.model import Model
 
 __all__ = ["Staged", "stage"]
 
 _FOLDERS_OPEN = hasattr(os, "O_DIRECTORY")
+Sign = Callable[[bytes], tuple[str, str]]
+
 _DIGITS = 16
 _MAX_OLD_BYTES = 1 << 28
 """Larger old models are not searched for the data files that they refer to; those then stay."""
@@ -129,12 +133,14 @@ class Staged:
                 path.unlink()
 
 
-def stage(model: Model, path: str | os.PathLike[str]) -> Staged:
+def stage(model: Model, path: str | os.PathLike[str], sign: Sign | None = None) -> Staged:
     """Write `model` completely into a hidden folder beside `path`, ready to be tried and committed.
 
     Tensors go to a data file named by its content, `NAME.<16 hex>.data`, if the model came with external data or is
     too large for one file. A link at `path` is followed and its target replaced, unless a data file is needed, which
     would not be found through the link. The mode of an existing file is kept.
+
+    `sign` is given the serialized model and returns a metadata entry, key and value, that is written with it.
 
     Raises `OutputError`; nothing is left behind then. `model` is left unchanged.
     """
@@ -148,9 +154,9 @@ def stage(model: Model, path: str | os.PathLike[str]) -> Staged:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent))
         staged = Staged(folder / target.name, target, sources=source_folders(model))
         if with_data:
-            _write_with_data(model, staged)
+            _write_with_data(model, staged, sign)
         else:
-            staged.model_path.write_bytes(serialize(to_proto(model)))
+            staged.model_path.write_bytes(_signed(to_proto(model), sign))
     except BaseException as error:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -160,7 +166,16 @@ def stage(model: Model, path: str | os.PathLike[str]) -> Staged:
     return staged
 
 
-def _write_with_data(model: Model, staged: Staged) -> None:
+def _signed(proto: onnx.ModelProto, sign: Sign | None) -> bytes:
+    content = serialize(proto)
+    if sign is None:
+        return content
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = sign(content)
+    return serialize(proto)
+
+
+def _write_with_data(model: Model, staged: Staged, sign: Sign | None) -> None:
     folder = staged.model_path.parent
     draft = folder / "data"
     with draft.open("xb", buffering=0) as file:
@@ -170,7 +185,7 @@ def _write_with_data(model: Model, staged: Staged) -> None:
     draft.rename(folder / staged.data_name)
     with data.standing_in(model, staged.data_name):
         proto = to_proto(model)
-    staged.model_path.write_bytes(serialize(proto))
+    staged.model_path.write_bytes(_signed(proto, sign))
 
 
 def _target(path: Path) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from graphopt.graph.model import Model
 from graphopt.graph.save import to_bytes
+from graphopt.graph.stage import Staged, stage
 from graphopt.pipeline.report import versions
 
-__all__ = ["KEY", "content_hash", "read_manifest", "write_manifest"]
+__all__ = ["KEY", "content_hash", "read_manifest", "stage_signed"]
 
 KEY = "graphopt.manifest"
 
@@ -25,11 +27,24 @@ def content_hash(model: Model) -> str:
             props[KEY] = kept
 
 
-def write_manifest(model: Model, pipeline: str) -> None:
-    """Write version, pipeline and content hash into the model's metadata; no machine, time or path."""
-    model.ir.metadata_props.pop(KEY, None)
-    manifest = {"graphopt": versions()["graphopt"], "pipeline": pipeline, "sha256": content_hash(model)}
-    model.ir.metadata_props[KEY] = json.dumps(manifest, sort_keys=True)
+def stage_signed(model: Model, path: Path, pipeline: str) -> Staged:
+    """Stage `model` with a manifest of version, pipeline and content hash; no machine, time or path.
+
+    The manifest is also put into the metadata of `model`.
+
+    Raises `OutputError` if it cannot be written.
+    """
+    props = model.ir.metadata_props
+    props.pop(KEY, None)
+    manifest = {"graphopt": versions()["graphopt"], "pipeline": pipeline}
+
+    def sign(content: bytes) -> tuple[str, str]:
+        manifest["sha256"] = hashlib.sha256(content).hexdigest()
+        return KEY, json.dumps(manifest, sort_keys=True)
+
+    staged = stage(model, path, sign)
+    props[KEY] = json.dumps(manifest, sort_keys=True)
+    return staged
 
 
 def read_manifest(model: Model) -> dict[str, str] | None:

@@ -17,7 +17,7 @@ from graphopt.graph.save import refresh_value_info, save
 from graphopt.graph.stage import Staged, stage
 from graphopt.graph.stats import stats
 from graphopt.pipeline.attempt import Attempt, Attempts
-from graphopt.pipeline.manifest import write_manifest
+from graphopt.pipeline.manifest import stage_signed
 from graphopt.pipeline.options import Options
 from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.report import Report, RolledBack, VerifyRecord, versions
@@ -131,9 +131,10 @@ class _Run:
         """Write the result beside its place, so that exactly those bytes are verified and then renamed."""
         self.tell("save")
         refresh_value_info(attempt.model, attempt.context.facts)
-        if attempt.steps.done:
-            write_manifest(attempt.model, self.attempts.pipeline.text)
-        return stage(attempt.model, self.output or self.folder / "output.onnx")
+        output = self.output or self.folder / "output.onnx"
+        if not attempt.steps.done:
+            return stage(attempt.model, output)
+        return stage_signed(attempt.model, output, self.attempts.pipeline.text)
 
     def prove(self, attempt: Attempt, staged: Staged) -> VerifyRecord:
         self.tell("verify")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from graphopt.errors import GraphOptError, PassError, PipelineError
 from graphopt.graph.model import Model
 from graphopt.pipeline.context import Context
@@ -141,7 +143,9 @@ class Pipeline:
         for instrument in instruments:
             instrument.before(name, model)
         try:
-            changes = step.run(model, context)
+            # A weight may be infinite: rules judge the value, and no warning belongs on the terminal.
+            with np.errstate(all="ignore"):
+                changes = step.run(model, context)
         except GraphOptError:
             raise
         except Exception as error:
