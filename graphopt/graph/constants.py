@@ -15,6 +15,7 @@ __all__ = ["constant_attribute", "materialize", "stored_bytes", "tensor_of"]
 
 Array = np.ndarray[Any, Any]
 
+_BIG = 1 << 20
 _SCALAR_FORMS = {
     "value_int": DataType.INT64,
     "value_ints": DataType.INT64,
@@ -44,12 +45,15 @@ def constant_attribute(node: Node) -> Any:
 
 
 def tensor_of(array: Array, dtype: DataType) -> Any:
-    """Wrap an array as a tensor of that element type; the data is copied only if it is not contiguous."""
+    """Wrap an array as a tensor of that element type.
+
+    A small array that is not contiguous is copied; a big one stays a view, lest mapped weights enter the memory.
+    """
     array = np.asarray(array)
     if dtype == DataType.STRING:
         raw = [text.encode() if isinstance(text, str) else bytes(text) for text in array.reshape(-1).tolist()]
         return ir.StringTensor(raw, shape=ir.Shape(array.shape))
-    if not array.flags.c_contiguous:
+    if not array.flags.c_contiguous and array.nbytes < _BIG:
         array = array.copy(order="C")
     return ir.Tensor(array, dtype=dtype)
 

@@ -15,7 +15,7 @@ from graphopt.graph.model import Attr, DataType, Node, Value
 __all__ = ["node_key", "sample_key", "tensor_digest"]
 
 _BLOCK = 1 << 22
-_SAMPLE = 4096
+_SAMPLE = 1024
 _META = "graphopt.digest"
 
 _COMMUTATIVE = frozenset(
@@ -39,22 +39,19 @@ def tensor_digest(tensor: Any) -> bytes:
 
 
 def sample_key(tensor: Any) -> tuple[bytes, bytes, bytes]:
-    """Return type and shape with the first and the last few KiB: what equal tensors surely have in common."""
+    """Return type and shape with the first and the last elements: what equal tensors surely have in common."""
     if tensor.dtype == DataType.STRING:
         return _header(tensor), tensor_digest(tensor), b""
-    data = _flat(tensor.numpy())
-    return _header(tensor), data[:_SAMPLE].tobytes(), data[-_SAMPLE:].tobytes()
+    data = tensor.numpy().flat
+    return _header(tensor), _bytes(data[:_SAMPLE]), _bytes(data[-_SAMPLE:])
 
 
 def _header(tensor: Any) -> bytes:
     return f"{tensor.dtype.name}{tuple(tensor.shape)}".encode()
 
 
-def _flat(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """View an array as bytes; copied only if it is not contiguous."""
-    if not array.size:
-        return np.zeros(0, np.uint8)
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _bytes(part: np.ndarray[Any, Any]) -> bytes:
+    return np.ascontiguousarray(part).tobytes()
 
 
 def _blocks(tensor: Any) -> Iterator[Any]:
@@ -63,9 +60,14 @@ def _blocks(tensor: Any) -> Iterator[Any]:
             raw = text.encode() if isinstance(text, str) else text
             yield struct.pack("<q", len(raw)) + raw
         return
-    data = _flat(tensor.numpy())
-    for start in range(0, len(data), _BLOCK):
-        yield data[start : start + _BLOCK]
+    array = tensor.numpy()
+    if array.flags.c_contiguous and array.size:
+        data = array.reshape(-1).view(np.uint8)
+        yield from (data[start : start + _BLOCK] for start in range(0, data.size, _BLOCK))
+        return
+    # A view on mapped data: put one block after the other in order.
+    for start in range(0, array.size, _BLOCK):
+        yield _bytes(array.flat[start : start + _BLOCK])
 
 
 def _attribute_key(attr: Attr) -> Any:
