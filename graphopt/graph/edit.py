@@ -10,6 +10,7 @@ import numpy as np
 from graphopt.graph._onnx_ir import ir
 from graphopt.graph.model import Attr, Graph, Model, Node, Value, subgraphs
 from graphopt.graph.names import Names
+from graphopt.graph.pins import is_pinned
 
 __all__ = ["Builder", "can_forward", "forward", "is_dead", "remove_dead"]
 
@@ -33,7 +34,8 @@ def can_forward(old: Value, new: Value) -> bool:
 def forward(old: Value, new: Value, names: Names) -> None:
     """Let every user of `old` read `new`; where `old` is a graph output, keep its name.
 
-    If `new` cannot take the name (it is an input, an initializer, an output or of another scope), an `Identity` keeps it.
+    If `new` cannot take the name (it is an input, an initializer, an output or of another scope), an `Identity` keeps
+    it.
     """
     if not old.is_graph_output():
         old.replace_all_uses_with(new)
@@ -91,9 +93,14 @@ def remove_dead(nodes: Iterable[Node]) -> list[Node]:
     return removed
 
 
+def is_unread(value: Value) -> bool:
+    """Tell whether no node, no caller and no annotation refers to `value`."""
+    return not (value.uses() or value.is_graph_input() or value.is_graph_output() or is_pinned(value))
+
+
 def drop_initializer(value: Value) -> bool:
-    """Remove an initializer that nothing reads; keep it if it is a graph input or output."""
-    if not value.is_initializer() or value.uses() or value.is_graph_input() or value.is_graph_output():
+    """Remove an initializer that nothing reads; keep graph inputs, outputs and what annotations name."""
+    if not value.is_initializer() or not is_unread(value):
         return False
     if value.graph is None or value.name is None:
         return False

@@ -18,6 +18,7 @@ from graphopt.graph.external import DataFolder, open_regular
 from graphopt.graph.freeze import decide_frozen
 from graphopt.graph.model import Model
 from graphopt.graph.opset import join_imports
+from graphopt.graph.pins import pin_annotations
 
 __all__ = ["from_proto", "load", "loads"]
 
@@ -78,6 +79,7 @@ def _build(
     join_imports(model)
     settle(model, folder, survey)
     decide_frozen(model, freeze=freeze)
+    pin_annotations(model)
     return model
 
 
@@ -111,7 +113,7 @@ def _unreadable(path: Path, error: Exception) -> ModelError:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
         return ModelError("no such file", where=quote(path), advice="check the path")
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path, it stands names that no file can have
         return ModelError("the model is a folder", where=quote(path), advice="name the .onnx file in it")
     if number == errno.EINVAL:
         return ModelError("the model is not a regular file", where=quote(path), advice="copy it to a file first")

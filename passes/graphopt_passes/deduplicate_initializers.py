@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from graphopt.graph.identity import sample_key, tensor_digest
 from graphopt.graph.model import Model, Value
+from graphopt.graph.pins import is_pinned
 from graphopt.graph.scopes import Scope, walk
 from graphopt.pipeline.context import Context
 from graphopt.pipeline.passes import Pass
@@ -23,8 +24,8 @@ class DeduplicateInitializers(Pass):
     """Store initializers of equal type, shape and bytes once, whatever their size.
 
     One in a subgraph is replaced by an equal one of a graph around it; big ones of several subgraphs move to the graph
-    around them all. Left unchanged: graph inputs, which a caller may override, and initializers that are graph outputs,
-    which keep their names.
+    around them all. Left unchanged: graph inputs, which a caller may override, and initializers that are graph outputs
+    or that annotations name, which keep their names.
     """
 
     name: ClassVar[str] = "deduplicate-initializers"
@@ -33,7 +34,11 @@ class DeduplicateInitializers(Pass):
         """Compare by type and shape, then by a sample, then by a digest of all bytes that is taken once."""
         entries = [(scope, value) for scope in walk(model) for value in scope.graph.initializers.values()]
         count = 0
-        stored = [entry for entry in entries if entry[1].const_value is not None and not entry[1].is_graph_input()]
+        stored = [
+            (scope, value)
+            for scope, value in entries
+            if value.const_value is not None and not value.is_graph_input() and not is_pinned(value)
+        ]
         for alike in _split(stored, _cheap_key):
             for similar in _split(alike, lambda value: sample_key(value.const_value)):
                 for equal in _split(similar, lambda value: tensor_digest(value.const_value)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from graphopt.graph.edit import is_dead
+from graphopt.graph.edit import is_dead, is_unread
 from graphopt.graph.model import Graph, Model, Node, subgraphs
 from graphopt.graph.scopes import detach, walk
 from graphopt.pipeline.context import Context
@@ -61,11 +61,7 @@ class EliminateDead(Pass):
         return count
 
     def _initializers(self, graph: Graph, context: Context) -> int:
-        dead = [
-            value
-            for value in graph.initializers.values()
-            if not value.is_graph_input() and not value.is_graph_output() and not value.uses()
-        ]
+        dead = [value for value in graph.initializers.values() if is_unread(value)]
         gone = [value for value in dead if context.admit(self.name, value.name or "")]
         for value in gone:
             graph.initializers.pop(value.name or "")
