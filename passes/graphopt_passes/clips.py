@@ -87,6 +87,8 @@ def _clip_bounds(node: Node, facts: Facts, dtype: DataType) -> tuple[float, floa
     numbers = [_number(facts, value) for value in given]
     if any(number is None and value is not None for number, value in zip(numbers, given, strict=True)):
         return None
+    if dtype is DataType.FLOAT16 and None in numbers:
+        return None  # A runtime that computes it in 32 bits takes the largest number of those for what is left out.
     low, high = numbers
     return (limits.low if low is None else low, limits.high if high is None else high)
 

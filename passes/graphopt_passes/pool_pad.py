@@ -16,19 +16,23 @@ from graphopt_passes.padding import read_pad, window_pads
 __all__ = ["PASSES"]
 
 
-def _pad_into_pool(build: Builder, match: Match) -> Value | None:
-    pool = match.root
-    kernel = attribute(pool, "kernel_shape", match.opset)
-    if has_reference(pool) or not kernel:
-        return None
+def _merged_pads(match: Match, kernel: list[int]) -> list[int] | None:
+    """Return the pads of the pool and of the Pad before it together; None if the pool cannot do what Pad does."""
     pad = read_pad(match["t"].producer(), match.facts, len(kernel) + 2)
-    own = window_pads(pool, match.opset, len(kernel))
-    neutral = -math.inf if pool.op_type == "MaxPool" else 0.0
+    own = window_pads(match.root, match.opset, len(kernel))
+    neutral = -math.inf if match.root.op_type == "MaxPool" else 0.0
     if pad is None or own is None or pad.value != neutral or not pad.is_spatial:
         return None
     pads = [mine + more for mine, more in zip(own, [*pad.before[2:], *pad.behind[2:]], strict=True)]
     # Runtimes refuse a pool whose window may lie in the padding alone.
-    if any(total >= size for total, size in zip(pads, [*kernel, *kernel], strict=True)):
+    return pads if all(total < size for total, size in zip(pads, [*kernel, *kernel], strict=True)) else None
+
+
+def _pad_into_pool(build: Builder, match: Match) -> Value | None:
+    pool = match.root
+    kernel = attribute(pool, "kernel_shape", match.opset)
+    pads = None if has_reference(pool) or not kernel else _merged_pads(match, kernel)
+    if pads is None:
         return None
     changed = {"auto_pad", "pads", "count_include_pad"}
     attrs: dict[str, Any] = {name: attr for name, attr in pool.attributes.items() if name not in changed}
