@@ -11,6 +11,7 @@ __all__ = ["PASSES"]
 
 SIGNED = frozenset({DataType.FLOAT, DataType.DOUBLE, DataType.INT32, DataType.INT64})
 """What both Neg and Mul take in every opset, and compute alike; integers wrap alike."""
+NEGATABLE_FLOATS = frozenset({DataType.FLOAT, DataType.DOUBLE})
 
 ELIMINATE_ADD_ZERO = Rule(
     name="eliminate-add-zero",
@@ -110,7 +111,7 @@ NEGATE_BY_DIVISION = Rule(
     replace="Neg(x)",
     where=(
         others_fit("x"),
-        is_float("x"),
+        dtype_in("x", NEGATABLE_FLOATS),
     ),
     min_opset=7,
 )
