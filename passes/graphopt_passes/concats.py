@@ -12,7 +12,7 @@ from graphopt_passes.slices import INT64_MAX, cuts_of
 
 __all__ = ["PASSES"]
 
-MANY_OPERANDS = 256
+MANY_OPERANDS = 64
 """A `Concat` grows to no more: flattening a long chain of them would copy its operands over and over."""
 
 

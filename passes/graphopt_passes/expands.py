@@ -21,6 +21,9 @@ BROADCASTING = (
     " | Min | Max | Sum | Mean | BitwiseAnd | BitwiseOr | BitwiseXor | BitShift"
 )
 
+MANY_OPERANDS = 32
+"""A `Sum` or the like of more is left alone: for each of them all the others are looked at."""
+
 Shape = tuple[Dim, ...]
 
 
@@ -66,7 +69,7 @@ def _broadcasts_to(shapes: Sequence[Shape | None], result: Shape | None) -> bool
 
 def _expanded(match: Match, facts: Facts) -> tuple[int, Value] | None:
     """Return the place of an expanded operand and what it is expanded from, where the operator expands it anyway."""
-    operands = match["xs"]
+    operands = match["xs"] if len(match["xs"]) <= MANY_OPERANDS else ()
     for index, value in enumerate(operands):
         node: Node | None = value.producer()
         if node is None or node.op_type != "Expand" or node.domain or node.inputs[0] is None:
