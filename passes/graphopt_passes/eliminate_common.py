@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from graphopt.graph._onnx_ir import ir
 from graphopt.graph.edit import forward
 from graphopt.graph.identity import node_key
 from graphopt.graph.model import Graph, Model, Node, Value, subgraphs
@@ -89,12 +90,14 @@ class EliminateCommon(Pass):
 def _mergeable(first: Node, node: Node, *, standard: bool) -> bool:
     """Tell whether merging `node` into `first` saves work even where an `Identity` must keep a name.
 
-    There is no `Identity` where ai.onnx is not imported, which `standard` tells.
+    There is no `Identity` where ai.onnx is not imported, which `standard` tells, and in old opsets none of sequences
+    and optionals.
     """
-    if standard and node.op_type not in _TRIVIAL:
-        return True
     pairs = zip(node.outputs, first.outputs, strict=True)
-    return not any(old.is_graph_output() and _is_bound(new, node) for old, new in pairs)
+    kept = [old for old, new in pairs if old.is_graph_output() and _is_bound(new, node)]
+    if not standard or node.op_type in _TRIVIAL:
+        return not kept
+    return all(isinstance(value.type, ir.TensorType) for value in kept)
 
 
 def _is_bound(value: Value, node: Node) -> bool:
