@@ -8,12 +8,15 @@ from typing import Any
 
 from graphopt.graph.edit import Builder
 from graphopt.graph.facts import Facts
-from graphopt.graph.model import Value
+from graphopt.graph.model import DataType, Value
 from graphopt.kinds import Exactness
-from graphopt.rewrite.conditions import is_float
+from graphopt.rewrite.conditions import FLOATS, dtype_in
 from graphopt.rewrite.rule import Match, Rule
 
 __all__ = ["PASSES"]
+
+_FLOATS = FLOATS - {DataType.BFLOAT16}
+"""onnxruntime has Einsum of bfloat16 on the CPU, and no MatMul of it."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ EINSUM_TO_MATMUL = Rule(
     doc="Lower Einsum to the MatMul, with transpositions, that it is.",
     match="Einsum(a, b, equation=equation)",
     replace=_to_matmul,
-    where=(is_float("a"),),
+    where=(dtype_in("a", _FLOATS),),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=12,
