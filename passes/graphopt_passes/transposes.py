@@ -31,12 +31,13 @@ BINARY = (
 def permutation(node: Node, facts: Facts) -> list[int] | None:
     """Return the permutation of a `Transpose`; without the attribute the axes are reversed."""
     perm = attribute(node, "perm", facts.opset(node))
+    rank = None if node.inputs[0] is None else facts.rank(node.inputs[0])
     if perm is not None:
-        return [int(axis) for axis in perm]
-    if "perm" in node.attributes or node.inputs[0] is None:
+        # A model that is wrong must not become one that runs.
+        return [int(axis) for axis in perm] if rank in {None, len(perm)} else None
+    if "perm" in node.attributes or rank is None:
         return None
-    rank = facts.rank(node.inputs[0])
-    return None if rank is None else list(reversed(range(rank)))
+    return list(reversed(range(rank)))
 
 
 def _producer(value: Value | None) -> Node | None:
