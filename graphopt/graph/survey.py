@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from graphopt.errors import ModelError
+from graphopt.graph.escape import quote
 
 if TYPE_CHECKING:
     import onnx
@@ -41,9 +42,13 @@ class Survey:
             raise self.fail("text in the model is not UTF-8", at=at) from None
 
     def require_entries(self, entries: Iterable[onnx.StringStringEntryProto], at: str) -> None:
-        """Refuse keys and values that are not UTF-8."""
+        """Refuse keys and values that are not UTF-8, and a key that is stated twice: one of the two would be lost."""
+        seen = set()
         for entry in entries:
             self.require_text((entry.key, entry.value), at)
+            if entry.key in seen:
+                raise self.fail(f"the key {quote(entry.key)} is stated twice", at=at)
+            seen.add(entry.key)
 
     def fail(self, what: str, *, at: str = "", advice: str = "") -> ModelError:
         """Build the error for a fault `at` a place of this model."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from graphopt.errors import ModelError, UnsupportedError
 from graphopt.graph.escape import quote
@@ -70,7 +72,8 @@ def size_of(tensor: onnx.TensorProto) -> int:
 def check_tensor(tensor: onnx.TensorProto, survey: Survey, at: str) -> None:
     """Refuse a tensor that has not exactly the data that its type and dims need."""
     survey.require_text((tensor.name, tensor.doc_string), at)
-    survey.require_entries((*tensor.metadata_props, *tensor.external_data), at)
+    survey.require_entries(tensor.metadata_props, at)
+    survey.require_entries(tensor.external_data, at)
     bits, size = bits_of(tensor.data_type), size_of(tensor)
     if bits is None:
         raise survey.fail(f"tensor {quote(tensor.name)} has the unknown data type {tensor.data_type}", at=at)
@@ -140,8 +143,6 @@ def _external_entries(tensor: onnx.TensorProto, survey: Survey, at: str) -> dict
     """Return location, offset and length as the tensor states them, the last two as digits."""
     name = quote(tensor.name)
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    if len(entries) != len(tensor.external_data):
-        raise survey.fail(f"tensor {name} states an external data field twice", at=at)
     if tensor.data_type == T.STRING:
         raise survey.fail(f"tensor {name} holds strings in external data", at=at)
     if tensor.HasField("raw_data") or any(len(getattr(tensor, field)) for field in _TYPED):
@@ -165,6 +166,10 @@ def check_sparse(sparse: onnx.SparseTensorProto, survey: Survey, at: str) -> Non
     fits = shape in ([count], [count, len(sparse.dims)]) and sparse.indices.data_type == T.INT64
     if size_of(dense) < 0 or len(sparse.values.dims) != 1 or not fits:
         raise survey.fail(f"sparse tensor {name} has values and indices that do not fit its dims", at=at)
+    limits = np.array(sparse.dims if len(shape) == 2 else [size_of(dense)], np.int64)
+    places = numpy_helper.to_array(sparse.indices)
+    if ((places < 0) | (places >= limits)).any():
+        raise survey.fail(f"sparse tensor {name} has an index outside its dims", at=at)
 
 
 def holds(proto: onnx.TypeProto, survey: Survey, at: str) -> bool:
