@@ -73,7 +73,10 @@ def check_output(model: Path, output: Path, *, in_place: bool) -> None:
 
     Raises `UsageError` if both are the same file, by name or by link.
     """
-    same = output.exists() and model.exists() and model.samefile(output)
+    try:
+        same = output.exists() and model.exists() and model.samefile(output)
+    except (OSError, ValueError):
+        return  # no file can have such a name, which loading or saving says in its own words
     if same and not in_place:
         raise UsageError(
             f"the output {str(output)!r} is the input", advice="name another file with -o, or say --in-place"
