@@ -96,12 +96,16 @@ def _both_known(match: Match) -> bool:
     return None not in (cuts_of(match["t"].producer(), match.facts), cuts_of(match.root, match.facts))
 
 
-def _merge(build: Builder, match: Match) -> Value | None:
-    first, second = cuts_of(match["t"].producer(), match.facts), cuts_of(match.root, match.facts)
-    if first is None or second is None:
-        return None
+def _merged(match: Match) -> dict[int, Cut]:
+    """Return by axis what both slices together keep."""
+    first = cuts_of(match["t"].producer(), match.facts) or {}
+    second = cuts_of(match.root, match.facts) or {}
     cuts = dict(sorted({**first, **second}.items()))
-    cuts.update({axis: _behind(first[axis], second[axis]) for axis in first if axis in second})
+    return cuts | {axis: _behind(first[axis], second[axis]) for axis in first if axis in second}
+
+
+def _merge(build: Builder, match: Match) -> Value | None:
+    cuts = _merged(match)
     starts, ends = [cut.start for cut in cuts.values()], [cut.end for cut in cuts.values()]
     steps = [cut.step for cut in cuts.values()]
     if max(*starts, *steps) > INT32_MAX:
