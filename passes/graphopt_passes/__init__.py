@@ -11,6 +11,7 @@ from importlib import import_module
 __all__ = ["PASSES"]
 
 FAMILIES: tuple[str, ...] = (
+    "upgrade_opset",
     "lift_constants",
     "fold_constants",
     "inline_if",
