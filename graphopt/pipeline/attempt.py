@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphopt.graph.constants import stored_bytes
 from graphopt.graph.load import load
 from graphopt.graph.model import Model
 from graphopt.graph.specialize import specialize
@@ -82,7 +83,7 @@ class Attempts:
         )
         before = stats(model, context.facts)
         self.proof.prepare(model, context.facts)
-        weights = before.bytes
+        weights = stored_bytes(model)
         growth = weights // 10 + (1 << 20) if options.max_growth_bytes is None else options.max_growth_bytes
         context.size_limit = weights + growth
         timer = Timer()
