@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 __all__ = ["InputSpec", "assignments", "resolve", "symbols_of"]
 
@@ -19,6 +20,7 @@ _BATCHES = (1, 2, 3)
 class InputSpec:
     """An input of a graph: `dtype` is numpy's name or `string`; a dim is a size, a symbol, or None if unknown.
 
+    A negative size is unknown too: some exporters write -1, and runtimes take any size there.
     `dims` is None where the rank is unknown, `drawable` False for sequences, optionals and maps.
     """
 
@@ -31,7 +33,12 @@ class InputSpec:
 def symbols_of(spec: InputSpec) -> tuple[int | str, ...]:
     """Return the dims with a name for each unknown one; a rank that is unknown counts as 1."""
     dims = (None,) if spec.dims is None else spec.dims
-    return tuple(f"{spec.name}@{axis}" if dim is None or dim == "" else dim for axis, dim in enumerate(dims))
+    named = (f"{spec.name}@{axis}" for axis in range(len(dims)))
+    return tuple(dim if _is_known(dim) else name for dim, name in zip(dims, named, strict=True))
+
+
+def _is_known(dim: int | str | None) -> TypeGuard[int | str]:
+    return dim >= 0 if isinstance(dim, int) else bool(dim)
 
 
 def _evaluate(text: str, sizes: Mapping[str, int]) -> int | None:

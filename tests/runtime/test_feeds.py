@@ -8,7 +8,7 @@ import pytest
 
 from graphopt.runtime.feeds import FeedKind, InputSpec, assignments, draw, undrawable
 from graphopt.runtime.frames import NARROW, NATIVE
-from graphopt.runtime.sizes import resolve
+from graphopt.runtime.sizes import resolve, symbols_of
 
 X = InputSpec("x", "float32", ("n", 3, 16))
 
@@ -115,3 +115,10 @@ def test_there_is_one_assignment_without_symbols_and_few_with_many() -> None:
     found = list(assignments(many, {}, {}))
     assert 0 < len(found) < 200
     assert all(math.prod(resolve(spec, sizes)) < 2**32 for sizes in found for spec in many)
+
+
+def test_a_negative_size_is_any_size() -> None:
+    spec = InputSpec("x", "float32", (-1, 3, 0))
+    assert symbols_of(spec) == ("x@0", 3, 0)
+    assert [sizes["x@0"] for sizes in itertools.islice(assignments([spec], {}, {}), 2)] == [1, 2]
+    assert draw([spec], 0, {"x@0": 5})["x"].shape == (5, 3, 0)
