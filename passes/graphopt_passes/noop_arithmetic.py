@@ -6,6 +6,7 @@ from graphopt.graph.model import DataType
 from graphopt.rewrite.conditions import dtype_in, is_float
 from graphopt.rewrite.rule import Rule
 from graphopt_passes.broadcasting import others_fit
+from graphopt_passes.normalization import no_scale_of_normalization
 
 __all__ = ["PASSES"]
 
@@ -18,7 +19,10 @@ ELIMINATE_ADD_ZERO = Rule(
     doc="Eliminate the addition of a constant zero.",
     match="Add(x, 0)",
     replace="x",
-    where=(others_fit("x"),),
+    where=(
+        others_fit("x"),
+        no_scale_of_normalization("x"),
+    ),
     min_opset=7,
 )
 
@@ -36,7 +40,10 @@ ELIMINATE_MULTIPLY_ONE = Rule(
     doc="Eliminate the multiplication by a constant one.",
     match="Mul(x, 1)",
     replace="x",
-    where=(others_fit("x"),),
+    where=(
+        others_fit("x"),
+        no_scale_of_normalization("x"),
+    ),
     min_opset=7,
 )
 
