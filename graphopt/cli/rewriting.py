@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import rich_click as click
 
 from graphopt.cli.choices import common, default_output, parse_dims, rewriting, split_names, verifying
 from graphopt.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from graphopt.pipeline.options import Options
+    from graphopt.pipeline.report import LatencyRecord, Report
 
 __all__ = ["COMMANDS"]
 
@@ -22,6 +27,8 @@ __all__ = ["COMMANDS"]
 @click.option("--in-place", is_flag=True, help="Allow OUT to be MODEL itself.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write the result.")
 @click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
+@click.option("--snapshots", metavar="FOLDER", default="", help="Save the model after each pass that changed it.")
+@click.option("--latency", is_flag=True, help="Time both models in turns, for about 5 seconds.")
 @common()
 def optimize(model: str, **given: Any) -> None:
     """Rewrite MODEL into an equal one that is smaller and faster, verify it, and save it."""
@@ -33,39 +40,32 @@ def optimize(model: str, **given: Any) -> None:
     show = Progress(quiet=given["quiet"] or given["form"] != "table")
     options = make_options(given)
     with show:
-        result = run(model, None if given["dry_run"] else output, options=options, progress=show.step)
-    show_report(result.report, given["form"], quiet=given["quiet"])
+        report = run(model, None if given["dry_run"] else output, options=options, progress=show.step).report
+        if given["latency"] and report.output:
+            show.step("latency")
+            report = replace(report, latency=measured(report, options))
+    show_report(report, given["form"], quiet=given["quiet"])
 
 
-def make_options(given: dict[str, Any]) -> Any:
+def measured(report: Report, options: Options) -> LatencyRecord:
+    """Time the model before and after."""
+    from graphopt.measure.compare import time_models
+
+    return time_models(Path(report.model), Path(report.output), options.task, seed=options.seed, budget_s=5.0)
+
+
+def make_options(given: dict[str, Any]) -> Options:
     """Make `Options` of what the command line gives."""
     from graphopt.pipeline.options import Options
     from graphopt.pipeline.toml import pipeline_text
 
-    plain = (
-        "target",
-        "exact",
-        "fast_math",
-        "freeze",
-        "keep_opset",
-        "stop_after",
-        "max_tensor_bytes",
-        "seed",
-        "verify",
-        "on_mismatch",
-        "require_verify",
-        "task",
-        "samples",
-        "custom_ops",
-    )
-    chosen = {name: given[name] for name in plain if name in given}
-    return Options(
-        **chosen,
-        pipeline=pipeline_text(given["pipeline"]),
-        skip=split_names(given["skip"]),
-        dims=parse_dims(given["dims"]),
-        remarks=bool(given.get("remarks")),
-    )
+    chosen = {field.name: given[field.name] for field in fields(Options) if field.name in given}
+    chosen |= {
+        "pipeline": pipeline_text(given["pipeline"]),
+        "skip": split_names(given["skip"]),
+        "dims": parse_dims(given["dims"]),
+    }
+    return Options(**chosen)
 
 
 def check_output(model: Path, output: Path, *, in_place: bool) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
+from graphopt.graph.dims import substitute, symbols
 from graphopt.graph.facts import Facts
-from graphopt.graph.model import Model, Node
+from graphopt.graph.model import Model, Node, Value
 from graphopt.graph.schema import attribute
 
 __all__ = ["GraphStats", "stats"]
@@ -18,9 +18,9 @@ __all__ = ["GraphStats", "stats"]
 class GraphStats:
     """What a model is made of.
 
-    `nodes` counts all graphs and function bodies without Constant nodes; `operators` splits it by type. `parameters` and
-    `bytes` are of the initializers. `macs` are multiply-accumulates of the main graph's convolutions and matrix products,
-    None if a shape of one of them is not known as numbers.
+    `nodes` counts all graphs and function bodies without Constant nodes; `operators` splits it by type. `parameters`
+    and `bytes` are of the initializers. `macs` are multiply-accumulates of the main graph's convolutions and matrix
+    products with every symbolic size taken as 1; None if a rank is not known.
     """
 
     nodes: int
@@ -52,17 +52,30 @@ _COUNTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 def _macs(node: Node, facts: Facts) -> int | None:
-    """Count the multiply-accumulates of one node; None if a shape is not known as numbers."""
-    result = facts.static_shape(node.outputs[0])
-    shapes: list[Any] = [None if value is None else facts.static_shape(value) for value in node.inputs[:2]]
-    if result is None or len(shapes) < 2 or shapes[0] is None or shapes[1] is None:
+    """Count the multiply-accumulates of one node, each symbolic size as 1; None if a rank is not known."""
+    if len(node.inputs) < 2:
         return None
-    data, weight = shapes
+    result, data, weight = (_sizes(value, facts) for value in (node.outputs[0], *node.inputs[:2]))
+    if result is None or data is None or weight is None:
+        return None
     if node.op_type == "Conv":
-        return int(math.prod(result) * math.prod(weight[1:]))
+        return math.prod(result) * math.prod(weight[1:])
     if node.op_type == "ConvTranspose":
-        return int(math.prod(data) * math.prod(weight[1:]))
+        return math.prod(data) * math.prod(weight[1:])
     inner = data[-1] if data else 1
     if node.op_type == "Gemm" and attribute(node, "transA", facts.opset(node)):
         inner = data[0]
-    return int(math.prod(result) * inner)
+    return math.prod(result) * inner
+
+
+def _sizes(value: Value | None, facts: Facts) -> tuple[int, ...] | None:
+    shape = None if value is None else facts.shape(value)
+    if shape is None:
+        return None
+    ones = {name: 1 for dim in shape for name in symbols(dim)}
+    try:
+        sizes = [substitute(dim, ones) for dim in shape]
+    except ValueError:
+        # Sizes of 1 do not fit together everywhere, as in a window that is larger than its input.
+        return None
+    return tuple(size if isinstance(size, int) else 1 for size in sizes)

@@ -9,7 +9,7 @@ from graphopt.errors import MeasureError
 from graphopt.graph.facts import Facts
 from graphopt.graph.load import load
 from graphopt.pipeline.proof import compare_files, task_feeds
-from graphopt.pipeline.report import VerifyRecord
+from graphopt.pipeline.report import LatencyRecord, VerifyRecord
 from graphopt.runtime.feeds import draw
 from graphopt.runtime.harvest import plan_feeds
 from graphopt.runtime.process import RequestError, WorkerDied
@@ -17,7 +17,7 @@ from graphopt.runtime.sizes import assignments
 from graphopt.runtime.timing import Ratio, Timing, time_paired
 from graphopt.tables import Table
 
-__all__ = ["Comparison", "compare_models"]
+__all__ = ["Comparison", "compare_models", "time_models"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,27 @@ def compare_models(
         threads,
         rounds,
         numbers,
+    )
+
+
+def time_models(a: Path, b: Path, task: str = "", *, seed: int = 0, budget_s: float = 5.0) -> LatencyRecord:
+    """Time two models in turns on one thread.
+
+    Raises `MeasureError` if no input can be found that both run.
+    """
+    timing = _time(a, b, task, 1, budget_s, seed, ())
+    ratio, twin = timing.ratios["b"], timing.noise
+    return LatencyRecord(
+        timing.median_ms("a"),
+        timing.median_ms("b"),
+        ratio.median,
+        ratio.low,
+        ratio.high,
+        twin.low,
+        twin.high,
+        threads=1,
+        rounds=len(timing.rounds["a"]),
+        no_difference=ratio.no_difference,
     )
 
 

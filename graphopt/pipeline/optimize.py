@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import tempfile
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graphopt.errors import VerificationError
+from graphopt.errors import OutputError, VerificationError
 from graphopt.graph.model import Model
 from graphopt.graph.save import refresh_value_info, save
 from graphopt.graph.stage import Staged, stage
@@ -101,7 +102,8 @@ class _Run:
         self.rolled_back: list[RolledBack] = []
 
     def run(self) -> Result:
-        attempt = self.attempts.run(instruments=(self.checkpoint,) if self.options.verify == "each" else ())
+        watchers = [(self.options.verify == "each", self.checkpoint), (bool(self.options.snapshots), self.snapshots)]
+        attempt = self.attempts.run(instruments=tuple(watch for wanted, watch in watchers if wanted))
         while True:
             staged = self.stage(attempt)
             try:
@@ -124,6 +126,21 @@ class _Run:
             with stage(model, self.folder / "checkpoint.onnx") as staged:
                 if self.proof.compare(attempt.steps, staged.model_path).status == "different":
                     attempt.steps.limit = attempt.steps.count
+
+        return Watch(after)
+
+    def snapshots(self, attempt: Attempt) -> Instrument:
+        """Save the model after each pass that changed it, numbered in order."""
+        del attempt
+        folder, numbers = Path(self.options.snapshots), itertools.count(1)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"snapshots cannot be kept: {error.strerror}", where=str(folder)) from error
+
+        def after(name: str, model: Model, changes: int) -> None:
+            if changes:
+                save(model, folder / f"{next(numbers):03}-{name}.onnx")
 
         return Watch(after)
 

@@ -19,7 +19,8 @@ class Options:
 
     `freeze`: True makes initializers listed as inputs constants, False keeps them overridable, None decides by the
     model. `dims` gives symbolic dimensions a number. `stop_after` withholds all rewrites after that many, `skip_steps`
-    those of these numbers, `skip` the passes and rules of these names.
+    those of these numbers, `skip` the passes and rules of these names. `snapshots` is a folder for the model after each
+    pass that changed it.
 
     Raises `UsageError` for a value that is not known, with the nearest known one.
     """
@@ -41,6 +42,7 @@ class Options:
     stop_after: int | None = None
     keep_opset: bool = False
     remarks: bool = False
+    snapshots: str = ""
     seed: int = 0
     max_tensor_bytes: int = 64 << 20
     max_growth_bytes: int | None = None

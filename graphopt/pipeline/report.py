@@ -11,7 +11,7 @@ from graphopt.graph.stats import GraphStats
 from graphopt.pipeline.runner import PassRecord
 from graphopt.rewrite.steps import Remark, Step
 
-__all__ = ["Report", "RolledBack", "VerifyRecord", "versions"]
+__all__ = ["LatencyRecord", "Report", "RolledBack", "VerifyRecord", "versions"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,26 @@ class VerifyRecord:
     bit_identical: bool | None = None
     feeds: int = 0
     source: str = "drawn"
+
+
+@dataclass(frozen=True)
+class LatencyRecord:
+    """Median latencies in milliseconds, timed in turns with the runtime's optimizations on.
+
+    `ratio` is after / before with its 95 % interval `low` to `high`; `twin_low` to `twin_high` is that of the model
+    before against itself, the noise floor. `no_difference` is True where noise alone explains the ratio.
+    """
+
+    before_ms: float
+    after_ms: float
+    ratio: float
+    low: float
+    high: float
+    twin_low: float
+    twin_high: float
+    threads: int
+    rounds: int
+    no_difference: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +78,7 @@ class Report:
     passes: tuple[PassRecord, ...]
     rules: dict[str, int]
     verification: VerifyRecord
+    latency: LatencyRecord | None = None
     rolled_back: tuple[RolledBack, ...] = ()
     remarks: tuple[Remark, ...] = ()
     notes: tuple[str, ...] = ()

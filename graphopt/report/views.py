@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from graphopt.pipeline.report import Report, VerifyRecord
+from graphopt.pipeline.report import LatencyRecord, Report, VerifyRecord
 from graphopt.tables import Table, plain
 
 __all__ = ["human_bytes", "human_count", "loud_lines", "report_tables"]
@@ -36,39 +37,38 @@ def _change(before: float | None, after: float | None) -> str:
     return "" if before == after else f"{(after - before) / before:+.1%}"
 
 
-def report_tables(report: Report, latency: Mapping[str, object] | None = None) -> list[Table]:
+def report_tables(report: Report) -> list[Table]:
     """Return the tables of a report: before and after, rewrites by rule, time by pass."""
-    return [_before_after(report, latency), *_rules(report), _passes(report)]
+    return [_before_after(report), *_rules(report), _passes(report)]
 
 
-def _before_after(report: Report, latency: Mapping[str, object] | None) -> Table:
+def _before_after(report: Report) -> Table:
     before, after = report.before, report.after
     rows = [
-        ("nodes", str(before.nodes), str(after.nodes), _change(before.nodes, after.nodes)),
-        (
-            "parameters",
-            human_count(before.parameters),
-            human_count(after.parameters),
-            _change(before.parameters, after.parameters),
-        ),
-        (
-            "file size",
-            human_bytes(report.before_bytes),
-            human_bytes(report.after_bytes),
-            _change(report.before_bytes, report.after_bytes),
-        ),
-        ("MACs", human_count(before.macs), human_count(after.macs), _change(before.macs, after.macs)),
+        _row("nodes", before.nodes, after.nodes, str),
+        _row("parameters", before.parameters, after.parameters, human_count),
+        _row("file size", report.before_bytes, report.after_bytes, human_bytes),
+        _row("MACs (symbolic sizes as 1)", before.macs, after.macs, human_count),
+        _latency(report.latency),
+        ("largest error", "", _error(report.verification), _tolerance(report.verification)),
     ]
-    if latency is not None:
-        rows.append(("latency", str(latency["before"]), str(latency["after"]), str(latency["change"])))
-    else:
-        rows.append(("latency", "-", "-", "not measured; see `graphopt compare`"))
-    rows.append(("largest error", "", _error(report.verification), _tolerance(report.verification)))
     names = [*before.operators, *(name for name in after.operators if name not in before.operators)]
     for name in names:
         old, new = before.operators.get(name, 0), after.operators.get(name, 0)
         rows.append((f"  {name}", str(old), str(new), f"{new - old:+d}" if new != old else ""))
     return Table(("", "before", "after", "change"), tuple(rows), report.model, frozenset({1, 2, 3}))
+
+
+def _row(name: str, before: float | None, after: float | None, show: Callable[[Any], str]) -> tuple[str, ...]:
+    return name, show(before), show(after), _change(before, after)
+
+
+def _latency(record: LatencyRecord | None) -> tuple[str, ...]:
+    if record is None:
+        return "latency", "-", "-", "not measured (--latency)"
+    word = " (no difference)" if record.no_difference else ""
+    change = f"{record.ratio - 1:+.1%} [{record.low - 1:+.1%}, {record.high - 1:+.1%}]{word}"
+    return f"latency, {record.threads} thread", f"{record.before_ms:.3f} ms", f"{record.after_ms:.3f} ms", change
 
 
 def _error(record: VerifyRecord) -> str:
