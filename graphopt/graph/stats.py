@@ -19,8 +19,8 @@ class GraphStats:
     """What a model is made of.
 
     `nodes` counts all graphs and function bodies without Constant nodes; `operators` splits it by type. `parameters`
-    and `bytes` are of the initializers. `macs` are multiply-accumulates of the main graph's convolutions and matrix
-    products with every symbolic size taken as 1; None if a rank is not known.
+    and `bytes` are of the initializers. `macs` are multiply-accumulates of all convolutions and matrix products
+    with every symbolic size taken as 1; None if a rank is not known.
     """
 
     nodes: int
@@ -42,7 +42,8 @@ def stats(model: Model, facts: Facts) -> GraphStats:
             if value.const_value is not None:
                 parameters += value.const_value.size
                 size += value.const_value.nbytes
-    counts = [_macs(node, facts) for node in model.graph if not node.domain and node.op_type in _COUNTED]
+    nodes = (node for scope in model.scopes() for node in scope if not node.domain and node.op_type in _COUNTED)
+    counts = [_macs(node, facts) for node in nodes]
     macs = None if any(count is None for count in counts) else sum(count or 0 for count in counts)
     ordered = dict(sorted(operators.items(), key=lambda item: (-item[1], item[0])))
     return GraphStats(operators.total(), ordered, parameters, size, macs)

@@ -28,7 +28,7 @@ def is_normalized(value: Value) -> bool:
 
 
 def no_scale_of_normalization(name: str) -> Condition:
-    """The other operand of the root is one number, or `name` is not what a normalization scales and shifts.
+    """Require that `name` is not what a normalization scales and shifts, unless the other operand is one number.
 
     Without a scale or bias, even one of ones or zeros, a runtime does not recognise the normalization and runs its
     pieces one by one.
