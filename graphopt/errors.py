@@ -1,16 +1,16 @@
 """Define the errors that graphopt raises, and the exit code of each.
 
-    GraphOptError            70  a bug in graphopt
-    +-- UsageError            2  an unknown name, a wrong option
-    |   +-- PipelineError     2  pipeline text that does not parse, unknown passes
-    +-- ModelError            3  an invalid model
-    +-- TaskError             3  data that does not fit the model
-    |   +-- CalibrationError  3  samples that cannot be used for statistics
-    +-- UnsupportedError      4  valid, but graphopt cannot do it
-    +-- OutputError           5  the output cannot be written; the old file is intact
-    +-- VerificationError     6  a result that is not what was asked for
-    +-- MeasureError          7  the requested runtime is not what would run
-    +-- PassError            70  a pass raised or broke its contract
+GraphOptError            70  a bug in graphopt
++-- UsageError            2  an unknown name, a wrong option
+|   +-- PipelineError     2  pipeline text that does not parse, unknown passes
++-- ModelError            3  an invalid model
++-- TaskError             3  data that does not fit the model
+|   +-- CalibrationError  3  samples that cannot be used for statistics
++-- UnsupportedError      4  valid, but graphopt cannot do it
++-- OutputError           5  the output cannot be written; the old file is intact
++-- VerificationError     6  a result that is not what was asked for
++-- MeasureError          7  the requested runtime is not what would run
++-- PassError            70  a pass raised or broke its contract
 """
 
 from __future__ import annotations
