@@ -60,11 +60,8 @@ def inline_call(model: Model, function: Function, call: Node, names: Names) -> l
             node.replace_input_with(index, actual)
     graph.insert_before(call, nodes)
     for node in nodes:
-        for key, text in call.metadata_props.items():
-            node.metadata_props.setdefault(key, text)
-    for domain in {node.domain for inner in _graphs(function) for node in inner}:
-        if domain in function.opset_imports:
-            model.ir.opset_imports.setdefault(domain, function.opset_imports[domain])
+        node.metadata_props.update({**call.metadata_props, **node.metadata_props})
+    _import_domains(model, function)
     for old, new in zip(call.outputs, results, strict=True):
         actual = operands.get(new)
         if actual is not None:
@@ -74,6 +71,12 @@ def inline_call(model: Model, function: Function, call: Node, names: Names) -> l
     detach(call)
     graph.remove(call)
     return nodes
+
+
+def _import_domains(model: Model, function: Function) -> None:
+    for domain in sorted({node.domain for graph in _graphs(function) for node in graph}):
+        if domain in function.opset_imports:
+            model.ir.opset_imports.setdefault(domain, function.opset_imports[domain])
 
 
 def expanded_size(model: Model, limit: int) -> int:
