@@ -276,7 +276,8 @@ def _spawn() -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            # onnxruntime would send usage data to its makers, and leave a file in the temporary folder.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"},
             **own_group,
         )
     except OSError as error:
