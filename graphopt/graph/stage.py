@@ -170,9 +170,14 @@ def _signed(proto: onnx.ModelProto, sign: Sign | None) -> bytes:
     content = serialize(proto)
     if sign is None:
         return content
-    entry = proto.metadata_props.add()
+    tail = type(proto)()
+    entry = tail.metadata_props.add()
     entry.key, entry.value = sign(content)
-    return serialize(proto)
+    if proto.functions or proto.configuration:
+        # Fields of higher numbers than the metadata's stand behind it.
+        proto.MergeFrom(tail)
+        return serialize(proto)
+    return content + serialize(tail)
 
 
 def _write_with_data(model: Model, staged: Staged, sign: Sign | None) -> None:
@@ -191,6 +196,8 @@ def _write_with_data(model: Model, staged: Staged, sign: Sign | None) -> None:
 def _target(path: Path) -> Path:
     try:
         target = Path(os.path.realpath(path))
+        if target.is_symlink():
+            raise OutputError("the output is a link that leads nowhere", where=quote(path), advice="name a file")
         if target.exists() and not target.is_file():
             kind = "a folder" if target.is_dir() else "no regular file"
             raise OutputError(f"the output is {kind}", where=quote(path), advice="name a file")
