@@ -115,11 +115,10 @@ def fold_behind(build: Builder, linear: Linear, affine: Affine) -> Value | None:
 
     MatMul with a shift becomes Gemm, which is right for operands of rank 2 only: the caller's duty.
     """
-    weights = linear.w.astype(np.float64) * linear.alpha
     bias = affine.shift.copy()
     if linear.b is not None:
         bias += linear.b.astype(np.float64) * linear.beta * affine.scale
-    w = _narrow(weights * _along_outputs(linear, affine.scale), linear.w, _output_axes(linear))
+    w = _narrow(_scaled(linear, _along_outputs(linear, affine.scale)), linear.w, _output_axes(linear))
     needs_bias = linear.b is not None or bool(np.any(bias))
     return _rebuild(build, linear, linear.node.inputs[0], w, bias if needs_bias else None)
 
@@ -129,14 +128,20 @@ def fold_before(build: Builder, linear: Linear, x: Value, affine: Affine) -> Val
 
     A shift is right only without padding (Conv) and with a bias (not MatMul): the caller's duty.
     """
-    weights = linear.w.astype(np.float64) * linear.alpha
-    w = _narrow(weights * _along_inputs(linear, affine.scale), linear.w, _output_axes(linear))
+    w = _narrow(_scaled(linear, _along_inputs(linear, affine.scale)), linear.w, _output_axes(linear))
     bias = np.zeros(linear.outputs) if linear.b is None else linear.b.astype(np.float64) * linear.beta
     if np.any(affine.shift):
-        axes = tuple(axis for axis in range(weights.ndim) if axis not in _output_axes(linear))
-        bias = bias + (weights * _along_inputs(linear, affine.shift)).sum(axis=axes).reshape(-1)
+        axes = tuple(axis for axis in range(linear.w.ndim) if axis not in _output_axes(linear))
+        bias = bias + _scaled(linear, _along_inputs(linear, affine.shift)).sum(axis=axes).reshape(-1)
     needs_bias = linear.b is not None or bool(np.any(bias))
     return _rebuild(build, linear, x, w, bias if needs_bias else None)
+
+
+def _scaled(linear: Linear, vector: Array) -> Array:
+    """Multiply the weights by alpha and a vector that broadcasts, in float64."""
+    w = linear.w if linear.w.dtype.kind == "f" else linear.w.astype(np.float64)
+    product: Array = np.multiply(w, vector * linear.alpha, dtype=np.float64)
+    return product
 
 
 def _rebuild(build: Builder, linear: Linear, x: Value | None, w: Array | None, bias: Array | None) -> Value | None:
@@ -191,9 +196,12 @@ def _narrow(exact: Array, like: Array, axes: tuple[int, ...]) -> Array | None:
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = exact.astype(like.dtype)
-        back = narrow.astype(np.float64)
-        if not np.isfinite(back).all():
+        if not np.isfinite(narrow).all():
             return None
+        small = np.abs(narrow) < finfo(like.dtype).smallest_normal  # type: ignore[no-untyped-call]
+        if not np.any(exact[small]):
+            return narrow
+        back = narrow.astype(np.float64)
         others = tuple(axis for axis in range(exact.ndim) if axis not in axes)
         error = np.abs(back - exact).max(axis=others, initial=0.0)
         peak = np.abs(exact).max(axis=others, initial=0.0)
