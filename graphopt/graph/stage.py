@@ -173,9 +173,11 @@ def _signed(proto: onnx.ModelProto, sign: Sign | None) -> bytes:
     tail = type(proto)()
     entry = tail.metadata_props.add()
     entry.key, entry.value = sign(content)
-    if proto.functions or proto.configuration:
-        # Fields of higher numbers than the metadata's stand behind it.
+    later = any(each.key > entry.key for each in proto.metadata_props)
+    if later or proto.functions or proto.configuration:
+        # Metadata stands in the order of its keys, as on every later save, and before fields of higher numbers.
         proto.MergeFrom(tail)
+        proto.metadata_props.sort(key=lambda each: each.key)
         return serialize(proto)
     return content + serialize(tail)
 
