@@ -37,9 +37,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Run all tests, the slow ones too."""
+    """Run all tests, the slow ones and those on downloaded models too."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-m", "slow or not slow", *session.posargs)
+    session.run("pytest", "-m", "slow or not slow", *session.posargs, env={"GRAPHOPT_ZOO": "1"})
 
 
 @nox.session
