@@ -18,7 +18,7 @@ from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.registry import installed
 from graphopt.pipeline.runner import Instrument, Pipeline, Timer
 from graphopt.rewrite.driver import Selection
-from graphopt.rewrite.steps import Steps
+from graphopt.rewrite.steps import Site, Steps
 from graphopt.runtime.evaluate import evaluate
 from graphopt.runtime.process import Worker
 
@@ -63,17 +63,17 @@ class Attempts:
     def run(
         self,
         limit: int | None = None,
-        skip: Collection[int] = (),
+        withheld: Collection[Site] = (),
         instruments: tuple[Callable[[Attempt], Instrument], ...] = (),
     ) -> Attempt:
-        """Run the pipeline with at most `limit` rewrites and without those numbered in `skip`.
+        """Run the pipeline with at most `limit` rewrites and without those at the sites `withheld`.
 
         `instruments` are made for the attempt and watch every pass.
         """
         options = self.options
         model = self.load()
         bounds = [bound for bound in (limit, options.stop_after) if bound is not None]
-        steps = Steps(min(bounds, default=None), {*skip, *options.skip_steps}, remarks=options.remarks)
+        steps = Steps(min(bounds, default=None), options.skip_steps, withheld, remarks=options.remarks)
         context = Context(
             model,
             steps,

@@ -24,12 +24,13 @@ from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.report import Report, RolledBack, VerifyRecord, versions
 from graphopt.pipeline.rollback import first_bad
 from graphopt.pipeline.runner import Instrument, Watch
+from graphopt.rewrite.steps import Site
 from graphopt.runtime.process import Worker
 
 __all__ = ["Result", "optimize"]
 
-MAX_ROLLBACKS = 16
-"""After so many wrong rewrites, the rules they belong to are left out altogether."""
+MAX_ROLLBACKS = 64
+"""After so many wrong rewrites, the run is given up."""
 
 
 @dataclass
@@ -105,15 +106,10 @@ class _Run:
         watchers = [(self.options.verify == "each", self.checkpoint), (bool(self.options.snapshots), self.snapshots)]
         attempt = self.attempts.run(instruments=tuple(watch for wanted, watch in watchers if wanted))
         while True:
-            staged = self.stage(attempt)
-            try:
+            with self.stage(attempt) as staged:
                 record = self.prove(attempt, staged)
-            except BaseException:
-                staged.discard()
-                raise
-            if record.status != "different":
-                return self.finish(attempt, staged, record)
-            staged.discard()
+                if record.status != "different":
+                    return self.finish(attempt, staged, record)
             attempt = self.roll_back(attempt, record)
 
     def checkpoint(self, attempt: Attempt) -> Instrument:
@@ -166,20 +162,10 @@ class _Run:
 
     def roll_back(self, attempt: Attempt, record: VerifyRecord) -> Attempt:
         """Withhold the first rewrite that makes the result wrong, and run again without it."""
-        skip = {each.step.number for each in self.rolled_back}
-
-        def is_bad(limit: int) -> bool:
-            trial = self.attempts.run(limit, skip)
-            staged = stage(trial.model, self.folder / "trial.onnx")
-            try:
-                return self.proof.compare(trial.steps, staged.model_path).status == "different"
-            finally:
-                staged.discard()
-
         self.tell("bisect")
-        number = first_bad(attempt.steps.count, is_bad)
+        number = first_bad(attempt.steps.count, self.is_bad)
         step = None if number is None else next((s for s in attempt.steps.done if s.number == number), None)
-        if step is None:
+        if step is None or len(self.rolled_back) == MAX_ROLLBACKS:
             raise VerificationError(
                 "the result differs from the original, and no single rewrite is to blame",
                 where=record.detail,
@@ -191,17 +177,28 @@ class _Run:
                 where=f"at node {step.node!r}, step {step.number}: {record.detail}",
                 advice=f"go on without it: --skip {step.rule}",
             )
-        self.rolled_back.append(RolledBack(step, record.detail, self.keep_reproducer(step.number, skip)))
-        return self.attempts.run(skip={*skip, step.number})
+        self.rolled_back.append(RolledBack(step, record.detail, self.keep_reproducer(step.number)))
+        return self.attempts.run(withheld=self.withheld)
 
-    def keep_reproducer(self, number: int, skip: set[int]) -> str:
+    @property
+    def withheld(self) -> set[Site]:
+        """The sites of what was rolled back."""
+        return {(each.step.rule, each.step.node) for each in self.rolled_back}
+
+    def is_bad(self, limit: int) -> bool:
+        """Tell whether the results differ after the first `limit` rewrites."""
+        trial = self.attempts.run(limit, self.withheld)
+        with stage(trial.model, self.folder / "trial.onnx") as staged:
+            return self.proof.compare(trial.steps, staged.model_path).status == "different"
+
+    def keep_reproducer(self, number: int) -> str:
         """Keep the model right before and right after the wrong rewrite, beside the output."""
         if self.output is None:
             return ""
         folder = self.output.with_name(f"{self.output.name}.mismatch-{number}")
         folder.mkdir(exist_ok=True)
         for name, limit in (("before.onnx", number - 1), ("after.onnx", number)):
-            save(self.attempts.run(limit, skip).model, folder / name)
+            save(self.attempts.run(limit, self.withheld).model, folder / name)
         return str(folder)
 
     def finish(self, attempt: Attempt, staged: Staged, record: VerifyRecord) -> Result:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from graphopt.graph.model import Node
 from graphopt.kinds import Exactness
 
-__all__ = ["Remark", "Step", "Steps"]
+__all__ = ["Remark", "Site", "Step", "Steps"]
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,27 @@ class Remark:
     text: str
 
 
+Site = tuple[str, str]
+"""A rule and the node where it applies, by name."""
+
+
 class Steps:
-    """Admit rewrites one by one; `limit` stops after that many, numbers in `skip` are withheld.
+    """Admit rewrites one by one; `limit` stops after that many, numbers in `skip` and sites in `withheld` are left out.
 
     Numbers count what was asked for, in an order that depends on model and pipeline alone.
     """
 
-    def __init__(self, limit: int | None = None, skip: Collection[int] = (), *, remarks: bool = False) -> None:
+    def __init__(
+        self,
+        limit: int | None = None,
+        skip: Collection[int] = (),
+        withheld: Collection[Site] = (),
+        *,
+        remarks: bool = False,
+    ) -> None:
         self.limit = limit
         self.skip = frozenset(skip)
+        self.withheld = frozenset(withheld)
         self.count = 0
         self.done: list[Step] = []
         self.remarks: list[Remark] = []
@@ -49,6 +61,8 @@ class Steps:
         """Count a rewrite that is about to happen; False means it must not."""
         self.count += 1
         if self.count in self.skip or (self.limit is not None and self.count > self.limit):
+            return False
+        if self.withheld and (rule, label(node)) in self.withheld:
             return False
         self.done.append(Step(self.count, rule, label(node), exactness))
         return True

@@ -46,7 +46,7 @@ net (float[n, 4] x) => (float[n, 4] y) {
   h = Exp(g)
   y = Identity(h)
 }"""
-PIPELINE = "simplify, tanh-to-sigmoid, eliminate-dead"
+PIPELINE = "fixpoint(simplify, tanh-to-sigmoid, eliminate-dead)"
 
 
 @pytest.fixture
