@@ -9,7 +9,7 @@ __all__ = ["signature", "type_text"]
 
 
 def signature(model: Model) -> list[tuple[str, str, str]]:
-    """List (`input`, `initializer` or `output`, name, type) of what a caller sees; an initializer listed as input last."""
+    """List (kind, name, type) of what a caller sees: `input`, `initializer` that may be overridden, `output`."""
     inputs = [value for value in model.graph.inputs if not value.is_initializer()]
     optional = [value for value in model.graph.inputs if value.is_initializer()]
     return [
