@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphopt.graph.constants import stored_bytes
 from graphopt.graph.load import load
 from graphopt.graph.model import Model
 from graphopt.graph.specialize import specialize
 from graphopt.graph.stats import GraphStats, stats
 from graphopt.pipeline.context import Context
+from graphopt.pipeline.manifest import original_weights
 from graphopt.pipeline.options import Options
 from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.registry import installed
@@ -27,12 +27,13 @@ __all__ = ["Attempt", "Attempts"]
 
 @dataclass
 class Attempt:
-    """A model after a pipeline, with the context that it ran in."""
+    """A model after a pipeline, with the context that it ran in; growth counted from `weights` bytes."""
 
     model: Model
     context: Context
     timer: Timer
     before: GraphStats
+    weights: int
 
     @property
     def steps(self) -> Steps:
@@ -83,11 +84,11 @@ class Attempts:
         )
         before = stats(model, context.facts)
         self.proof.prepare(model, context.facts)
-        weights = stored_bytes(model)
+        weights = original_weights(model)
         growth = weights // 10 + (1 << 20) if options.max_growth_bytes is None else options.max_growth_bytes
         context.size_limit = weights + growth
         timer = Timer()
-        attempt = Attempt(model, context, timer, before)
+        attempt = Attempt(model, context, timer, before, weights)
         watchers = [watch(attempt) for watch in instruments]
         self.pipeline.run(model, context, (timer, _Progress(self._progress), *watchers))
         return attempt

@@ -147,7 +147,7 @@ class _Run:
         output = self.output or self.folder / "output.onnx"
         if not attempt.steps.done:
             return stage(attempt.model, output)
-        return stage_signed(attempt.model, output, self.attempts.pipeline.text)
+        return stage_signed(attempt.model, output, self.attempts.pipeline.text, attempt.weights)
 
     def prove(self, attempt: Attempt, staged: Staged) -> VerifyRecord:
         self.tell("verify")

@@ -149,10 +149,10 @@ def test_bisection_asks_few_questions(bad: int) -> None:
     assert first_bad(64, lambda _: True) is None
 
 
-def test_the_manifest_names_version_and_pipeline_only(model: Path) -> None:
+def test_the_manifest_names_version_pipeline_and_size_only(model: Path) -> None:
     output = model.with_name("out.onnx")
     graphopt.optimize(model, output, pipeline="simplify")
     props = {prop.key: prop.value for prop in onnx.load(output).metadata_props}
     manifest = json.loads(props["graphopt.manifest"])
-    assert set(manifest) == {"graphopt", "pipeline", "sha256"}
+    assert set(manifest) == {"graphopt", "pipeline", "sha256", "weights"}
     assert manifest["pipeline"] == "simplify"
