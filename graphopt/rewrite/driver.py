@@ -144,6 +144,8 @@ class _Run:
         for old, new in zip(root.outputs, results, strict=False):
             forward(old, new, self.names)
         remove_dead([root])
+        if root.graph is None:
+            keep_names(root, results, builder.nodes)
         self.push(builder.nodes)
         for value in (*results, *sources):
             producer = value.producer()
@@ -160,6 +162,13 @@ class _Run:
             where=f"{len(self.queue)} nodes still wait; most often applied: {often}",
             advice="these rules undo each other: leave one of them out with --skip",
         )
+
+
+def keep_names(root: Node, results: Sequence[Value], made: Sequence[Node]) -> None:
+    """Give values that were made for the results of a removed node the names of those results."""
+    for old, new in zip(root.outputs, results, strict=False):
+        if new.producer() in made and not new.is_graph_output() and old.name:
+            new.name, old.name = old.name, None
 
 
 def inherit(root: Node, made: Sequence[Node]) -> None:
