@@ -12,12 +12,12 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of the contract."""
-    from graphopt.cli.app import app
-    from graphopt.cli.failures import explain
-
     # A graph is one big web of live objects: looking through it for garbage again and again finds none.
     gc.set_threshold(200_000, 20, 100)
     try:
+        # In here, because Ctrl-C may strike while this loads.
+        from graphopt.cli.app import app
+
         code = app.main(args=argv, prog_name="graphopt", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -25,5 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except BaseException as error:  # noqa: BLE001 - the last frame: every error becomes a message and an exit code
+        from graphopt.cli.failures import explain
+
         code = explain(error, debug="--debug" in (sys.argv if argv is None else argv))
     sys.exit(code if isinstance(code, int) else 0)
