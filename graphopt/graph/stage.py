@@ -10,9 +10,10 @@ from __future__ import annotations
 import filecmp
 import os
 import re
+import secrets
 import shutil
 import stat
-import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -59,6 +60,10 @@ class Staged:
     sources: list[DataFolder] = field(default_factory=list)
     done: bool = False
 
+    def __post_init__(self) -> None:
+        """Have the folder removed at the latest when nobody holds this any more, wherever Ctrl-C strikes."""
+        self._end = weakref.finalize(self, _remove, self.model_path.parent, os.getpid())
+
     def __enter__(self) -> Self:
         """Return itself."""
         return self
@@ -88,7 +93,8 @@ class Staged:
     def discard(self) -> None:
         """Remove what was staged; nothing happens if it was committed."""
         self.done = True
-        shutil.rmtree(self.model_path.parent, ignore_errors=True)
+        _remove(self.model_path.parent, os.getpid())
+        self._end.detach()
 
     def _data_path(self) -> Path | None:
         return self.model_path.parent / self.data_name if self.data_name else None
@@ -149,21 +155,27 @@ def stage(model: Model, path: str | os.PathLike[str], sign: Sign | None = None) 
         advice = f"write to {quote(target)} itself"
         what = "the output is a link, and the model needs a data file beside it"
         raise OutputError(what, where=quote(path), advice=advice)
-    folder: Path | None = None
+    # Named before it is there, so that it never stands without an owner; short, as some names have 255 bytes.
+    folder = target.parent / f".{target.name[:40]}.{secrets.token_hex(8)}.tmp"
+    staged = Staged(folder / target.name, target, sources=source_folders(model))
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent))
-        staged = Staged(folder / target.name, target, sources=source_folders(model))
+        folder.mkdir(mode=0o700)
         if with_data:
             _write_with_data(model, staged, sign)
         else:
             staged.model_path.write_bytes(_signed(to_proto(model), sign))
     except BaseException as error:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        staged.discard()
         if isinstance(error, OSError):
             raise _unwritable(target, error) from error
         raise
     return staged
+
+
+def _remove(folder: Path, owner: int) -> None:
+    """Remove what was staged, unless this is a fork of the process that did it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signed(proto: onnx.ModelProto, sign: Sign | None) -> bytes:
