@@ -14,6 +14,8 @@ __all__ = ["machine", "machine_table"]
 
 def machine() -> dict[str, str]:
     """Return processor, usable cores, memory, system and execution providers; "unavailable" where it cannot be read."""
+    # onnxruntime would send usage data to its makers, and leave a file in the temporary folder.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
     import psutil
 
