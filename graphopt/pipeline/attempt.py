@@ -90,7 +90,10 @@ class Attempts:
         timer = Timer()
         attempt = Attempt(model, context, timer, before, weights)
         watchers = [watch(attempt) for watch in instruments]
+        opset = model.opset()
         self.pipeline.run(model, context, (timer, _Progress(self._progress), *watchers))
+        if model.opset() != opset:
+            model.remarks.append(f"opset {opset} became {model.opset()}, for target {options.target}")
         return attempt
 
 
