@@ -59,6 +59,8 @@ def _broadcasts_to(shapes: Sequence[Shape | None], result: Shape | None) -> bool
     """Tell whether the shapes surely broadcast to `result`."""
     if result is None or any(shape is None or len(shape) > len(result) for shape in shapes):
         return False
+    if all(shape is not None and len(shape) < len(result) for shape in shapes):
+        return False
     for place in range(1, len(result) + 1):
         dims = [shape[-place] for shape in shapes if shape is not None and len(shape) >= place]
         wanted = result[-place]
