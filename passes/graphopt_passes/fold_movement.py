@@ -10,6 +10,9 @@ from graphopt_passes.fold_kernels import Array, Call, Kernel, Refusal, integers,
 
 __all__ = ["MOVEMENT"]
 
+_FAR = frozenset({(1 << 31) - 1, (1 << 63) - 1})
+"""What exporters write for "to the end"."""
+
 
 def _identity(call: Call) -> list[Array]:
     return [call.array(0)]
@@ -78,8 +81,10 @@ def _slice(call: Call) -> list[Array]:
     steps = [1] * len(starts) if steps is None else steps
     require(len(starts) == len(ends) == len(axes) == len(steps) and 0 not in steps)
     window = [slice(None)] * data.ndim
-    for axis, *bounds in zip(axes, starts, ends, steps, strict=True):
-        window[axis] = slice(*bounds)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        # Backwards from before the first element, or to the largest number, runtimes differ.
+        require(step > 0 or (start >= -data.shape[axis] and end not in _FAR))
+        window[axis] = slice(start, end, step)
     return [data[tuple(window)]]
 
 

@@ -170,8 +170,8 @@ def slice_values(site: Site) -> Contents | None:
         return None
     place = [slice(None)] * elements.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        if step < 0 and start < -elements.shape[site.axis(axis, elements.ndim)]:
-            # Runtimes differ.
+        if step < 0 and (start < -elements.shape[site.axis(axis, elements.ndim)] or end >= (1 << 31) - 1):
+            # Backwards from before the first element, or to the largest number, runtimes differ.
             return None
         place[site.axis(axis, elements.ndim)] = slice(start, end, step)
     return tuple(elements[tuple(place)].flat)

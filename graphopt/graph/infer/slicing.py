@@ -123,7 +123,8 @@ def _length(site: Site, index: int) -> int | None:
 
 def _slice_length(dim: Dim, start: Dim, end: Dim, step: int) -> Dim | None:
     """Return the number of elements that a slice keeps of `dim`; None if that is not sure."""
-    if step == 0:
+    if step == 0 or (step < 0 and known_at_least(end, _FAR)):
+        # Backwards to the largest number, runtimes go to the first element or nowhere.
         return None
     if step > 0:
         # A start behind the end leaves nothing, clamped to it or not.
