@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from graphopt.graph.model import DataType, Model, Node, Value
 from graphopt.graph.names import Names
 from graphopt.graph.scopes import walk
 
-__all__ = ["constant_attribute", "materialize", "stored_bytes", "tensor_of"]
+__all__ = ["constant_attribute", "materialize", "stored_bytes", "stored_tensors", "tensor_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -97,23 +98,21 @@ def _renamed_view(tensor: Any) -> Any:
     return ir.LazyTensor(lambda: tensor, dtype=tensor.dtype, shape=tensor.shape)
 
 
+def stored_tensors(model: Model) -> Iterator[Any]:
+    """Yield the tensors of all initializers and constant attributes; nothing is read."""
+    for scope in walk(model):
+        yield from (value.const_value for value in scope.graph.initializers.values() if value.const_value is not None)
+        for node in scope.graph:
+            yield from (attr.value for attr in node.attributes.values() if _holds_tensor(attr))
+
+
 def stored_bytes(model: Model) -> int:
     """Add up the sizes of all initializers and constant attributes; nothing is read."""
-    total = 0
-    for scope in walk(model):
-        total += sum(_size(value.const_value) for value in scope.graph.initializers.values())
-        for node in scope.graph:
-            tensors = (attr.value for attr in node.attributes.values() if _holds_tensor(attr))
-            total += sum(_size(tensor) for tensor in tensors)
-    return total
+    return sum(int(tensor.nbytes) for tensor in stored_tensors(model))
 
 
 def _holds_tensor(attr: Any) -> bool:
     return attr.type == ir.AttributeType.TENSOR and not attr.is_ref()
-
-
-def _size(tensor: Any) -> int:
-    return 0 if tensor is None else int(tensor.nbytes)
 
 
 def dtype_of(array: Array) -> DataType:

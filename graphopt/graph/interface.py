@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from graphopt.graph._onnx_ir import ir
+from graphopt.graph.facts import Facts
 from graphopt.graph.model import Model, Value
 
-__all__ = ["signature", "type_text"]
+__all__ = ["false_declarations", "signature", "type_text"]
 
 
 def signature(model: Model) -> list[tuple[str, str, str]]:
@@ -30,3 +31,13 @@ def type_text(value: Value) -> str:
         return f"{name}[...]"
     dims = (str(dim) if isinstance(dim, int) else dim.value or "?" for dim in value.shape)
     return f"{name}[{', '.join(dims)}]"
+
+
+def false_declarations(model: Model, facts: Facts) -> list[str]:
+    """Say which outputs are declared with a rank that they do not have; the declaration is kept as it is."""
+    found = []
+    for value in model.graph.outputs:
+        rank = facts.rank(value)
+        if value.shape is not None and rank is not None and rank != len(value.shape):
+            found.append(f"output {value.name!r} is declared with rank {len(value.shape)} and has rank {rank}")
+    return found

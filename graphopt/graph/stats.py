@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from graphopt.graph.constants import stored_tensors
 from graphopt.graph.dims import substitute, symbols
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import Model, Node, Value
@@ -19,8 +20,8 @@ class GraphStats:
     """What a model is made of.
 
     `nodes` counts all graphs and function bodies without Constant nodes; `operators` splits it by type. `parameters`
-    and `bytes` are of the initializers. `macs` are multiply-accumulates of all convolutions and matrix products
-    with every symbolic size taken as 1; None if a rank is not known.
+    and `bytes` are of the initializers and of constants in attributes. `macs` are multiply-accumulates of all
+    convolutions and matrix products with every symbolic size taken as 1; None if a rank is not known.
     """
 
     nodes: int
@@ -33,15 +34,12 @@ class GraphStats:
 def stats(model: Model, facts: Facts) -> GraphStats:
     """Count the parts of `model`."""
     operators: Counter[str] = Counter()
-    parameters = size = 0
     for scope in model.scopes():
         for node in scope:
             if node.op_type != "Constant" or node.domain:
                 operators[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
-        for value in scope.initializers.values():
-            if value.const_value is not None:
-                parameters += value.const_value.size
-                size += value.const_value.nbytes
+    tensors = list(stored_tensors(model))
+    parameters, size = (sum(int(getattr(tensor, name)) for tensor in tensors) for name in ("size", "nbytes"))
     nodes = (node for scope in model.scopes() for node in scope if not node.domain and node.op_type in _COUNTED)
     counts = [_macs(node, facts) for node in nodes]
     macs = None if any(count is None for count in counts) else sum(count or 0 for count in counts)

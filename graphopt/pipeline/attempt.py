@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphopt.graph.interface import false_declarations
 from graphopt.graph.load import load
 from graphopt.graph.model import Model
 from graphopt.graph.specialize import specialize
@@ -83,6 +84,7 @@ class Attempts:
             tensor_limit=options.max_tensor_bytes,
         )
         before = stats(model, context.facts)
+        model.remarks.extend(false_declarations(model, context.facts))
         self.proof.prepare(model, context.facts)
         weights = original_weights(model)
         growth = weights // 10 + (1 << 20) if options.max_growth_bytes is None else options.max_growth_bytes
