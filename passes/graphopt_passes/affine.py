@@ -80,12 +80,14 @@ def _negated_everywhere(match: Match) -> bool:
 
 @condition("no normalization stands before")
 def _no_normalization(match: Match) -> bool:
-    """Ask that `x` is no quotient, product or sum.
+    """Ask that `x` is no quotient, product or sum, nor one that was converted.
 
     Scale and shift behind one belong to a LayerNormalization, an RMSNormalization or a GELU, which a runtime fuses into
     one kernel as long as all their parts are there.
     """
     producer = match["x"].producer()
+    while producer is not None and producer.op_type == "Cast" and producer.inputs[0] is not None:
+        producer = producer.inputs[0].producer()
     return producer is None or producer.op_type not in {"Add", "Div", "Mul", "Sub"}
 
 
