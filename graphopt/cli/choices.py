@@ -10,7 +10,7 @@ import rich_click as click
 
 from graphopt.errors import UsageError
 
-__all__ = ["common", "default_output", "parse_dims", "rewriting", "split_names", "verifying"]
+__all__ = ["chosen_freeze", "common", "default_output", "parse_dims", "rewriting", "split_names", "verifying"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -60,21 +60,8 @@ rewriting = _stack(
     click.option("--skip", multiple=True, metavar="NAME", help="Leave out the pass or rule of that name; repeatable."),
     click.option("--exact", is_flag=True, help="Only rewrites that keep every bit."),
     click.option("--fast-math", is_flag=True, help="Also rewrites that hide NaN and infinities."),
-    click.option(
-        "--freeze",
-        "freeze",
-        flag_value=True,
-        default=None,
-        type=bool,
-        help="Make initializers that are listed as inputs constants.",
-    ),
-    click.option(
-        "--keep-overridable",
-        "freeze",
-        flag_value=False,
-        type=bool,
-        help="Keep initializers that are listed as inputs overridable.",
-    ),
+    click.option("--freeze", is_flag=True, help="Make initializers that are listed as inputs constants."),
+    click.option("--keep-overridable", is_flag=True, help="Keep initializers that are listed as inputs overridable."),
     click.option(
         "--dim", "dims", multiple=True, metavar="NAME=N", help="Give a symbolic dimension a number; repeatable."
     ),
@@ -139,6 +126,16 @@ def parse_dims(items: tuple[str, ...]) -> dict[str, int]:
             raise UsageError(f"--dim {item!r} is not NAME=N", advice="for example --dim batch=1")
         found[name] = int(number)
     return found
+
+
+def chosen_freeze(*, freeze: bool, keep_overridable: bool) -> bool | None:
+    """Return what becomes of initializers that are listed as inputs; None leaves it to the model.
+
+    Raises `UsageError` if both are given.
+    """
+    if freeze and keep_overridable:
+        raise UsageError("--freeze and --keep-overridable contradict each other", advice="give one of them")
+    return True if freeze else False if keep_overridable else None
 
 
 def split_names(items: tuple[str, ...]) -> tuple[str, ...]:

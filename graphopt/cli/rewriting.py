@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import rich_click as click
 
-from graphopt.cli.choices import common, default_output, parse_dims, rewriting, split_names, verifying
+from graphopt.cli.choices import (
+    chosen_freeze,
+    common,
+    default_output,
+    parse_dims,
+    rewriting,
+    split_names,
+    verifying,
+)
 from graphopt.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -64,6 +72,7 @@ def make_options(given: dict[str, Any]) -> Options:
         "pipeline": pipeline_text(given["pipeline"]),
         "skip": split_names(given["skip"]),
         "dims": parse_dims(given["dims"]),
+        "freeze": chosen_freeze(freeze=given["freeze"], keep_overridable=given["keep_overridable"]),
     }
     return Options(**chosen)
 

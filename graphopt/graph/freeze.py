@@ -45,10 +45,12 @@ def decide_frozen(model: Model, *, freeze: bool | None) -> None:
     if not listed:
         return
     habit = len(listed) == len(graph.initializers) and any(_is_weight(value) for value in listed)
-    count = f"{len(listed)} initializers are" if len(listed) > 1 else f"initializer {quote(listed[0].name)} is"
+    count = f"{len(listed)} initializers are also graph inputs"
+    if len(listed) == 1:
+        count = f"initializer {quote(listed[0].name)} is also a graph input"
     if not (habit if freeze is None else freeze):
         told = "as told" if freeze is False else "use --freeze to treat as constant"
-        model.remarks.append(f"{count} also graph inputs: kept overridable ({told})")
+        model.remarks.append(f"{count}: kept overridable ({told})")
         return
     if model.ir.ir_version <= _LISTED_UNTIL:
         graph.meta[INPUT_ORDER] = [value.name for value in graph.inputs]
@@ -57,7 +59,7 @@ def decide_frozen(model: Model, *, freeze: bool | None) -> None:
     graph.inputs.clear()
     graph.inputs.extend(kept)
     told = "use --keep-overridable to keep" if freeze is None else "as told"
-    model.remarks.append(f"{count} also graph inputs: treated as constant ({told})")
+    model.remarks.append(f"{count}: treated as constant ({told})")
 
 
 def _is_weight(value: Value) -> bool:

@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from graphopt.cli import main
+from graphopt.cli.app import app
 from graphopt.demo import MODEL
 
 UNSIGNED = "Traceback"
@@ -61,6 +62,14 @@ def test_json_is_the_report(model: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert sum(report["rules"].values()) == sum(each["changes"] for each in report["passes"])
 
 
+@pytest.mark.parametrize("command", sorted(app.commands))
+def test_help_shows_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "--help") == 0
+    shown = capsys.readouterr().out
+    options = [name for param in app.commands[command].params for name in param.opts if name.startswith("--")]
+    assert {name: shown.count(f"{name} ") for name in options if f"{name} " not in shown} == {}
+
+
 def test_dry_run_writes_nothing(model: Path) -> None:
     assert run("optimize", model, "--dry-run") == 0
     assert [path.name for path in model.parent.iterdir()] == ["net.onnx"]
@@ -78,6 +87,7 @@ def test_dry_run_writes_nothing(model: Path) -> None:
         (("--dim", "batch"), 2, "NAME=N"),
         (("--dim", "nothing=1"), 2, "has no dimension"),
         (("--exact", "--fast-math"), 2, "contradict"),
+        (("--freeze", "--keep-overridable"), 2, "contradict"),
         (("--no-such-option",), 2, "no-such-option"),
         (("--task", "missing.py"), 3, "does not exist"),
         (("-o", "no/such/folder/out.onnx"), 5, "no/such/folder"),
