@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from graphopt.graph.dims import known_positive
 from graphopt.graph.edit import Builder
 from graphopt.graph.model import Value
 from graphopt.graph.schema import attribute, has_reference
@@ -54,6 +55,13 @@ def _dense(match: Match) -> bool:
     return all(dilation == 1 for dilation in dilations or ())
 
 
+@condition("the operand has elements to pool")
+def _spacious(match: Match) -> bool:
+    """Ask that no spatial axis is empty: runtimes refuse to pool nothing but padding."""
+    shape = match.facts.shape(match["x"])
+    return shape is not None and all(known_positive(dim) for dim in shape[2:])
+
+
 @condition("the pool counts what it pads, or pads nothing")
 def _counts_padding(match: Match) -> bool:
     """Ask that AveragePool's own padding is counted like that of Pad."""
@@ -68,7 +76,7 @@ FUSE_PAD_INTO_AVERAGE_POOL = Rule(
     doc="Fold a Pad with zeros, of spatial axes alone, into the padding of AveragePool, which then counts it.",
     match="AveragePool((t := Pad(x, *_)))",
     replace=_pad_into_pool,
-    where=(_floors, _dense, _counts_padding),
+    where=(_floors, _dense, _spacious, _counts_padding),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,
@@ -80,7 +88,7 @@ FUSE_PAD_INTO_MAX_POOL = Rule(
     doc="Fold a Pad with minus infinity, of spatial axes alone, into the padding of MaxPool.",
     match="MaxPool((t := Pad(x, *_)))",
     replace=_pad_into_pool,
-    where=(_floors, _dense),
+    where=(_floors, _dense, _spacious),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=2,
