@@ -57,6 +57,7 @@ PRELU_TO_LEAKY_RELU = Rule(
     replace=_leaky_relu,
     where=(
         dtype_in("x", frozenset({DataType.FLOAT})),
+        keeps_shape("slope", "x"),
         constant_where("slope", "has one value", lambda slope: slope.size > 0 and bool((slope == slope.flat[0]).all())),
     ),
     min_opset=7,
