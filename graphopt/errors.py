@@ -110,5 +110,5 @@ class PassError(GraphOptError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the known name closest to `name`; empty if none is close."""
-    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name, sorted(map(str, known)), n=1, cutoff=0.5)
     return f"did you mean {found[0]!r}?" if found else ""

@@ -146,4 +146,6 @@ def split_names(items: tuple[str, ...]) -> tuple[str, ...]:
 def default_output(model: str) -> Path:
     """Return `model` with `.opt.onnx` in place of `.onnx`."""
     path = Path(model)
-    return path.with_name(f"{path.stem if path.suffix == '.onnx' else path.name}.opt.onnx")
+    # A folder such as `.` has no name to go by; loading says what is wrong with it.
+    stem = path.stem if path.suffix == ".onnx" else path.name or "model"
+    return path.parent / f"{stem}.opt.onnx"

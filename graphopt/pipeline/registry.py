@@ -11,6 +11,7 @@ from typing import Any
 
 from graphopt.errors import PipelineError, nearest
 from graphopt.pipeline.passes import Pass, RulesPass
+from graphopt.pipeline.presets import PRESETS
 from graphopt.rewrite.rule import Rule
 
 __all__ = ["GROUP", "Registry", "installed"]
@@ -66,7 +67,7 @@ class Registry:
             return RulesPass(name, tuple(rule for rule in (self.rules[name],) if rule.name not in out))
         if name in self.stages:
             return RulesPass(name, tuple(rule for rule in self.stages[name] if rule.name not in out))
-        hint = nearest(name, self.names())
+        hint = nearest(name, {*self.names(), *PRESETS})
         raise PipelineError(f"unknown pass {name!r}", advice=hint or "`graphopt passes` lists the known ones")
 
     def _options(self, kind: type[Pass], options: tuple[tuple[str, str], ...]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from graphopt.errors import GraphOptError, PassError, PipelineError
+from graphopt.errors import GraphOptError, PassError, PipelineError, nearest
 from graphopt.graph.model import Model
 from graphopt.pipeline.context import Context
 from graphopt.pipeline.passes import Pass
@@ -87,6 +87,9 @@ class Pipeline:
         self.text = text
         self._registry = registry
         self._leave_out = frozenset(leave_out)
+        for name in sorted(self._leave_out - registry.names()):
+            hint = nearest(name, registry.names())
+            raise PipelineError(f"unknown pass or rule {name!r} to skip", advice=hint or "see `graphopt passes`")
         self._plan = self._resolve(parse_pipeline(text), ())
 
     def _resolve(self, tree: PipelineTree, inside: tuple[str, ...]) -> tuple[object, ...]:

@@ -49,16 +49,18 @@ def parse_pipeline(text: str) -> PipelineTree:
             raise _error(text, position)
         tokens.append((found.group(1), found.start(1)))
         position = found.end()
-    items, rest = _items([*tokens, ("", len(text))], text)
+    # Two ends: an option is read as key and value at once.
+    items, rest = _items([*tokens, ("", len(text)), ("", len(text))], text)
     if rest[0][0]:
         raise _error(text, rest[0][1])
     return items
 
 
 def _error(text: str, position: int) -> PipelineError:
+    rest = text[position : position + 20]
     return PipelineError(
         "the pipeline text cannot be read",
-        where=f"at {text[position : position + 20]!r} (character {position})",
+        where=f"at {rest!r} (character {position})" if rest else f"at its end (character {position})",
         advice="write names separated by commas: canonicalize, fixpoint(fold-constants{max-bytes=1024}, simplify)",
     )
 
@@ -97,6 +99,8 @@ def _item(tokens: Tokens, text: str) -> tuple[Item | Fixpoint, Tokens]:
                 raise _error(text, at)
             options.append((key, value[1:].strip().strip('"')))
             tokens = tokens[3:] if tokens[2][0] == "," else tokens[2:]
+            if not tokens[0][0]:
+                raise _error(text, len(text))
         tokens = tokens[1:]
     return Item(name, tuple(options)), tokens
 

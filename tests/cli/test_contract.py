@@ -78,7 +78,9 @@ def test_dry_run_writes_nothing(model: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "code", "words"),
     [
-        (("--target", "ort-gpu"), 2, "did you mean"),
+        (("--target", "ort-gpu"), 2, "did you mean 'ort-cpu'"),
+        (("--skip", "fuze"), 2, "did you mean 'fuse'"),
+        (("--pipeline", "defautl"), 2, "did you mean 'default'"),
         (("--pipeline", "simplfy"), 2, "did you mean 'simplify'"),
         (("--pipeline", "a,,b"), 2, "cannot be read"),
         (("--pipeline", "none.toml"), 2, "cannot be read"),
@@ -114,6 +116,12 @@ def test_the_input_is_not_overwritten_unasked(model: Path, capsys: pytest.Captur
     assert model.read_bytes() == before
     assert run("optimize", model, "-o", model, "--in-place") == 0
     assert model.read_bytes() != before
+
+
+def test_a_folder_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (".", "..", "/"):
+        assert run("optimize", name) == 3
+        assert "folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (b"not a model at all", ""), (None, "")])
