@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphopt.errors import TaskError
+from graphopt.errors import GraphOptError, TaskError
 from graphopt.graph.data import read_tensor_file
 
 __all__ = ["Feed", "Task", "load_task"]
@@ -36,12 +36,26 @@ class Task:
     def calibration(self, count: int) -> Iterator[Feed]:
         """Yield at most `count` feeds for looking at, never for the verdict.
 
-        Raises `TaskError`, with the sample's index, for a feed that is not a dict of numeric arrays.
+        Raises `TaskError`, with the sample's index, for a feed that is not a dict of numeric arrays, and if the task's
+        own code raises.
         """
-        for index, feed in enumerate(itertools.islice(self._calibration(count), count)):
+        for index, feed in enumerate(self._given(count)):
             if not isinstance(feed, dict) or not feed:
                 raise TaskError(f"sample {index} of {self.name} is no dict from input name to array")
             yield {str(name): np.asarray(array) for name, array in feed.items()}
+
+    def _given(self, count: int) -> Iterator[Any]:
+        done = 0
+        try:
+            for feed in itertools.islice(self._calibration(count), count):
+                yield feed
+                done += 1
+        except GraphOptError:
+            raise
+        except Exception as error:
+            raise TaskError(
+                f"{self.name!r} cannot give its samples: {type(error).__name__}: {error}", where=f"at sample {done}"
+            ) from error
 
 
 def load_task(text: str, inputs: list[str]) -> Task:
