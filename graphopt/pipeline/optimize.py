@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -202,7 +203,10 @@ class _Run:
         return str(folder)
 
     def finish(self, attempt: Attempt, staged: Staged, record: VerifyRecord) -> Result:
-        after = stats(attempt.model, attempt.context.facts)
+        with ThreadPoolExecutor(2) as pool:
+            digests = pool.map(_sha256, (self.source, staged.model_path))
+            after = stats(attempt.model, attempt.context.facts)
+            before_sha256, after_sha256 = digests
         report = Report(
             model=str(self.source),
             output="" if self.output is None else str(self.output),
@@ -210,8 +214,8 @@ class _Run:
             pipeline=self.attempts.pipeline.text,
             before=attempt.before,
             after=after,
-            before_sha256=_sha256(self.source),
-            after_sha256=_sha256(staged.model_path),
+            before_sha256=before_sha256,
+            after_sha256=after_sha256,
             before_bytes=self.source.stat().st_size,
             after_bytes=staged.model_path.stat().st_size,
             passes=attempt.timer.records(),
