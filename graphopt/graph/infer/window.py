@@ -47,10 +47,9 @@ def _fit(site: Site, room: Dim, limit: Dim, stride: int, *, ceil: bool) -> Dim:
     if not ceil or stride == 1:
         return floordiv(room, stride) + 1
     fit = ceildiv(room, stride) + 1
-    if isinstance(fit, int) and isinstance(limit, int):
-        # A window that would start in the padding behind the input is left out.
-        return fit - 1 if (fit - 1) * stride >= limit else fit
-    return site.fresh()
+    # A window that would start in the padding behind the input is left out; the checker of onnx counts it.
+    starts_inside = isinstance(fit, int) and isinstance(limit, int) and (fit - 1) * stride < limit
+    return fit if starts_inside else site.fresh()
 
 
 def conv_shape(site: Site, x: Shape, w: Shape) -> Shape:
