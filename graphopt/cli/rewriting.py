@@ -135,18 +135,30 @@ def passes(name: str | None, form: str, **_: Any) -> None:
 @click.command()
 @click.argument("file", metavar="FILE.toml")
 @click.option("--models", multiple=True, metavar="GLOB", help="Models to run it on, instead of those in the file.")
-@click.option("--resume", is_flag=True, help="Leave out models whose result is there and came from the same run.")
+@click.option(
+    "--resume", is_flag=True, help="Leave out models whose result is there, of the same version and pipeline."
+)
 @common("table", "json")
 def run(file: str, models: tuple[str, ...], *, resume: bool, form: str, quiet: bool, **_: Any) -> None:
-    """Run the pipeline that FILE.toml describes on the models that it names."""
-    from graphopt.cli.output import show_report, show_tables
+    """Run the pipeline that FILE.toml describes on the models that it names; a model that fails costs only itself.
+
+    FILE.toml holds `models` (paths or globs), `output` (a pattern with {folder} and {stem}), `pipeline`, and a table
+    `options` with the options of optimize. Paths in it are relative to it.
+    """
+    from graphopt.cli.output import show_json, show_report, show_tables
     from graphopt.pipeline.batch import run_file
 
-    outcome = run_file(Path(file), models, resume=resume)
-    for report in outcome.reports:
-        show_report(report, form, quiet=quiet)
-    if form == "table" and not quiet:
-        show_tables([outcome.table()], form)
+    progress = Progress(quiet=quiet or form != "table")
+    with progress:
+        outcome = run_file(Path(file), models, resume=resume, progress=progress.step)
+    if form == "json":
+        table = outcome.table()
+        rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+        show_json({"models": rows, "reports": outcome.reports})
+    else:
+        for report in outcome.reports:
+            show_report(report, form, quiet=quiet)
+        show_tables([] if quiet else [outcome.table()], form)
     if outcome.failures:
         raise outcome.failures[0]
 

@@ -53,8 +53,7 @@ class Attempts:
         self.worker = worker
         self.proof = proof
         self._progress = progress
-        upgrade = "" if options.keep_opset or options.target == "portable" else "upgrade-opset, "
-        self.pipeline = Pipeline(upgrade + options.pipeline, installed(), options.skip)
+        self.pipeline = Pipeline(options.whole_pipeline, installed(), options.skip)
 
     def load(self) -> Model:
         """Load the model and apply what is chosen about its interface."""

@@ -60,6 +60,13 @@ class Options:
             raise UsageError("--exact and --fast-math contradict each other", advice="give one of them")
 
     @property
+    def whole_pipeline(self) -> str:
+        """The pipeline, with the opset raised first where a target is named and nobody forbids it."""
+        if self.keep_opset or self.target == Target.PORTABLE:
+            return self.pipeline
+        return f"upgrade-opset, {self.pipeline}"
+
+    @property
     def allowed(self) -> tuple[Exactness, ...]:
         """The kinds of exactness that rules may have."""
         if self.exact:

@@ -15,7 +15,7 @@ __all__ = ["RunFile", "pipeline_text", "read_run"]
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run: models (paths or globs, relative to the file), where results go, and the options.
+    """A run: models (paths or globs), where results go, and the options; paths are relative to the file.
 
     `output` is a pattern with `{stem}` and `{folder}` of each model.
     """
@@ -54,23 +54,41 @@ def pipeline_text(given: str) -> str:
 def read_run(path: Path) -> RunFile:
     """Read a run from a TOML file with `models`, `output`, `pipeline` and a table `options`.
 
-    Raises `PipelineError` for entries that are unknown or of the wrong type.
+    Raises `PipelineError` for entries that are unknown or of the wrong type, and `UsageError` for unknown values.
     """
+    import msgspec
+
     data = _read(path)
     known = {"models", "output", "pipeline", "options"}
     _refuse_unknown(path, data, known)
-    options = dict(data.get("options", {}))
-    types = {entry.name: entry for entry in fields(Options)}
-    options = {key.replace("-", "_"): value for key, value in options.items()}
-    _refuse_unknown(path, options, set(types))
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    for key, value in options.items():
-        default = getattr(Options(), key)
-        if default is not None and not isinstance(value, type(default)):
-            raise PipelineError(f"{str(path)!r}: {key} = {value!r}: expected {type(default).__name__}")
+    options = data.get("options", {})
+    if not isinstance(options, dict):
+        raise PipelineError(f"{str(path)!r}: options = {options!r}: expected a table")
+    options = {key.replace("-", "_"): _placed(path, key, value) for key, value in options.items()}
+    _refuse_unknown(path, options, {entry.name for entry in fields(Options)})
     if "pipeline" in data:
         options["pipeline"] = data["pipeline"]
-    return RunFile(tuple(data.get("models", ())), data.get("output", RunFile.output), Options(**options))
+    models = data.get("models", [])
+    run = {**data, "models": [models] if isinstance(models, str) else models, "options": options}
+    run.pop("pipeline", None)
+    try:
+        found = msgspec.convert(run, RunFile)
+        found.output.format(stem="", folder="")
+    except msgspec.ValidationError as error:
+        raise PipelineError(f"{str(path)!r}: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    except (LookupError, ValueError) as error:
+        advice = 'write for example: output = "results/{stem}.onnx"; {folder} is known as well'
+        raise PipelineError(f"{str(path)!r}: output = {data['output']!r} cannot be filled in", advice=advice) from error
+    return found
+
+
+def _placed(path: Path, key: str, value: object) -> object:
+    """Take a path among the options as relative to the file, as models are."""
+    if key in {"task", "snapshots"} and isinstance(value, str) and value:
+        return str(path.parent / value)
+    if key in {"custom-ops", "custom_ops"} and isinstance(value, list):
+        return [str(path.parent / item) for item in value if isinstance(item, str)]
+    return value
 
 
 def _refuse_unknown(path: Path, data: dict[str, Any], known: set[str]) -> None:
