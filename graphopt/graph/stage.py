@@ -163,7 +163,7 @@ def stage(model: Model, path: str | os.PathLike[str], sign: Sign | None = None) 
         if with_data:
             _write_with_data(model, staged, sign)
         else:
-            staged.model_path.write_bytes(_signed(to_proto(model), sign))
+            _write(staged.model_path, to_proto(model), sign)
     except BaseException as error:
         staged.discard()
         if isinstance(error, OSError):
@@ -178,10 +178,19 @@ def _remove(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _signed(proto: onnx.ModelProto, sign: Sign | None) -> bytes:
+def _write(path: Path, proto: onnx.ModelProto, sign: Sign | None) -> None:
+    with path.open("xb", buffering=0) as file:
+        for part in _signed(proto, sign):
+            rest = memoryview(part)
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+
+
+def _signed(proto: onnx.ModelProto, sign: Sign | None) -> list[bytes]:
+    """Serialize a model and its manifest, in parts so that large models are not copied once more."""
     content = serialize(proto)
     if sign is None:
-        return content
+        return [content]
     tail = type(proto)()
     entry = tail.metadata_props.add()
     entry.key, entry.value = sign(content)
@@ -190,8 +199,8 @@ def _signed(proto: onnx.ModelProto, sign: Sign | None) -> bytes:
         # Metadata stands in the order of its keys, as on every later save, and before fields of higher numbers.
         proto.MergeFrom(tail)
         proto.metadata_props.sort(key=lambda each: each.key)
-        return serialize(proto)
-    return content + serialize(tail)
+        return [serialize(proto)]
+    return [content, serialize(tail)]
 
 
 def _write_with_data(model: Model, staged: Staged, sign: Sign | None) -> None:
@@ -204,7 +213,7 @@ def _write_with_data(model: Model, staged: Staged, sign: Sign | None) -> None:
     draft.rename(folder / staged.data_name)
     with data.standing_in(model, staged.data_name):
         proto = to_proto(model)
-    staged.model_path.write_bytes(_signed(proto, sign))
+    _write(staged.model_path, proto, sign)
 
 
 def _target(path: Path) -> Path:
