@@ -97,6 +97,10 @@ class _Search:
 
     def attributes(self, pattern: NodePattern, node: Node, state: _State) -> bool:
         for name, (kind, wanted) in pattern.attrs:
+            given = node.attributes.get(name)
+            if given is not None and given.is_ref():
+                # What a function's caller decides is no value to build with.
+                return False
             actual = attribute(node, name, self.opset)
             if kind == "bind":
                 if not bind(state.values, wanted, actual):
