@@ -132,8 +132,8 @@ def _clip(build: Builder, match: Match, limits: Limits, dtype: DataType) -> Valu
         low, high = (None if bound is None else float(bound) for bound in (low, high))
         value = build.op("Clip", x, min=low, max=high)
         return value
-    if match.opset < 12 and dtype in {DataType.INT32, DataType.INT64}:
-        return None
+    if match.opset < 12 and dtype is not DataType.FLOAT:
+        return None  # No integers, and onnxruntime has no kernel for doubles.
     bounds = [None if bound is None else build.constant(np.array(bound, dtype=dtype.numpy())) for bound in (low, high)]
     while bounds and bounds[-1] is None:
         bounds.pop()
