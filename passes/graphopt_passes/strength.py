@@ -55,13 +55,16 @@ def _multiply_by_inverse(build: Builder, match: Match) -> Value | None:
     return value
 
 
-# A runtime computes the square of floats as the product, to the bit; integers wrap in both.
+# onnxruntime computes the square as the product, but the last bit may differ where the operand has one element or the
+# exponent several: those go through the general power.
 SQUARE_TO_MULTIPLY = Rule(
     name="square-to-multiply",
     doc="Replace the second power of a float by a product, unless a normalization is made of it.",
     match="Pow(x, 2)",
     replace="Mul(x, x)",
-    where=(is_float("x"), others_fit("x"), _stands_alone),
+    where=(is_float("x"), others_fit("x"), _stands_alone, meets_no_threshold),
+    exactness=Exactness.REASSOCIATES,
+    stage="fuse",
     min_opset=7,
 )
 
