@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         # In here, because Ctrl-C may strike while this loads.
         from graphopt.cli.app import app
 
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is no reason to stop.
+            sys.stdout.reconfigure(errors="backslashreplace")
         code = app.main(args=argv, prog_name="graphopt", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:

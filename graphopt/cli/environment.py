@@ -14,12 +14,12 @@ __all__ = ["COMMANDS"]
 
 @click.command()
 @common()
-def env(form: str, **_: Any) -> None:
+def env(*, form: str, quiet: bool, **_: Any) -> None:
     """Say what graphopt finds here: versions, processor, execution providers."""
     from graphopt.cli.output import show_tables
     from graphopt.measure.machine import machine_table
 
-    show_tables([machine_table()], form)
+    show_tables([machine_table()], form, quiet=quiet)
 
 
 @click.command()

@@ -18,7 +18,7 @@ __all__ = ["COMMANDS"]
 @click.argument("model")
 @click.option("--text", is_flag=True, help="Print the graph in ONNX's textual form.")
 @common()
-def inspect(model: str, *, text: bool, form: str, **_: Any) -> None:
+def inspect(model: str, *, text: bool, form: str, quiet: bool, **_: Any) -> None:
     """Say what MODEL is made of: interface, opsets, operators, parameters, size."""
     from graphopt.cli.output import show_tables
     from graphopt.graph.load import load
@@ -26,26 +26,30 @@ def inspect(model: str, *, text: bool, form: str, **_: Any) -> None:
     from graphopt.tables import plain
 
     loaded = load(Path(model))
-    if text:
+    if text and not quiet:
         from graphopt.graph.text import to_text
 
         lines = to_text(loaded).split("\n")
         sys.stdout.write("\n".join(plain(line) for line in lines) + "\n")
         return
-    show_tables(inspection(loaded), form)
+    show_tables(inspection(loaded), form, quiet=quiet)
 
 
 @click.command()
 @click.argument("a")
 @click.argument("b")
 @common()
-def diff(a: str, b: str, *, form: str, **_: Any) -> None:
+def diff(a: str, b: str, *, form: str, quiet: bool, **_: Any) -> None:
     """Compare the graphs of A and B: interface, metadata, operators, and the nodes that only one of them has."""
     from graphopt.cli.output import show_tables
     from graphopt.graph.load import load
     from graphopt.report.difference import difference
+    from graphopt.tables import Table
 
-    show_tables(difference(load(Path(a)), load(Path(b))), form)
+    tables = difference(load(Path(a)), load(Path(b)))
+    if form != "json":
+        tables = [table for table in tables if table.rows] or [Table(("", "A", "B"), (("no difference", "", ""),))]
+    show_tables(tables, form, quiet=quiet)
 
 
 @click.command()
@@ -98,8 +102,8 @@ def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **g
     from graphopt.pipeline.proof import check_manifest, compare_files
     from graphopt.tables import plain
 
-    if b is None and not manifest:
-        raise click.UsageError("give a second model, or --manifest")
+    if (b is None) != manifest:
+        raise click.UsageError("give either a second model or --manifest")
     if b is None:
         record = check_manifest(Path(a))
     else:
@@ -107,8 +111,10 @@ def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **g
     if form == "json":
         show_json(record)
     elif not quiet:
-        error = "" if record.max_error is None else f", largest error {record.max_error:.1e}"
-        sys.stdout.write(f"{record.status}: {plain(record.detail)}{error} ({record.feeds} {record.source} inputs)\n")
+        error = "" if record.max_error is None else f"largest error {record.max_error:.1e}"
+        inputs = f"on {record.feeds} {record.source} inputs" if record.feeds else ""
+        said = "; ".join(filter(None, (plain(record.detail), " ".join(filter(None, (error, inputs))))))
+        sys.stdout.write(f"{record.status}: {said}\n")
     if record.status == "different":
         raise VerificationError("the models differ", where=record.detail)
     if record.status == "not-run":
@@ -129,7 +135,7 @@ def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **g
 )
 @_with_data
 @common()
-def compare(a: str, b: str, *, form: str, **given: Any) -> None:
+def compare(a: str, b: str, *, form: str, quiet: bool, **given: Any) -> None:
     """Compare A and B in numbers and in time, in turns, with A against itself as the noise floor."""
     from graphopt.cli.output import show_json, show_tables
     from graphopt.measure.compare import compare_models
@@ -140,14 +146,15 @@ def compare(a: str, b: str, *, form: str, **given: Any) -> None:
         given["task"],
         threads=given["threads"],
         budget_s=given["budget"],
+        samples=given["samples"],
         seed=given["seed"],
         custom_ops=given["custom_ops"],
     )
-    if form == "json":
+    if form == "json" and not quiet:
         show_json(outcome)
         return
-    show_tables([outcome.table()], form)
-    if form == "table":
+    show_tables([outcome.table()], form, quiet=quiet)
+    if form == "table" and not quiet:
         sys.stdout.write(outcome.verdict + "\n")
 
 

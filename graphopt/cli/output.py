@@ -13,11 +13,12 @@ from graphopt.tables import Table, plain, render
 __all__ = ["show_json", "show_report", "show_tables"]
 
 
-def show_tables(tables: Sequence[Table], form: str) -> None:
-    """Print tables; as JSON, a list of objects with the header as keys."""
+def show_tables(tables: Sequence[Table], form: str, *, quiet: bool = False) -> None:
+    """Print tables; as JSON, the data of the one or an object with that of each under its key."""
+    if quiet:
+        return
     if form == "json":
-        rows = [dict(zip(table.header, row, strict=True)) for table in tables for row in table.rows]
-        show_json(rows)
+        show_json(tables[0].data() if len(tables) == 1 else {table.key: table.data() for table in tables})
         return
     sys.stdout.write(render(tables, form))
 

@@ -117,19 +117,21 @@ class Progress:
 @click.command()
 @click.argument("name", required=False)
 @common()
-def passes(name: str | None, form: str, **_: Any) -> None:
-    """List the passes and rules that can stand in a pipeline, or describe the one NAMEd."""
+def passes(name: str | None, *, form: str, quiet: bool, **_: Any) -> None:
+    """List the presets, passes and rules that can stand in a pipeline, or describe the one of that NAME."""
     from graphopt.cli.output import show_tables
     from graphopt.pipeline.catalogue import describe, list_passes
+    from graphopt.pipeline.presets import PRESETS
     from graphopt.pipeline.registry import installed
 
     registry = installed()
     if name is None:
-        show_tables(list_passes(registry), form)
+        show_tables(list_passes(registry), form, quiet=quiet)
         return
-    if name not in registry.names():
-        raise UsageError(f"unknown pass {name!r}", advice=nearest(name, registry.names()) or "see `graphopt passes`")
-    show_tables(describe(registry, name), form)
+    known = {*registry.names(), *PRESETS}
+    if name not in known:
+        raise UsageError(f"unknown pass {name!r}", advice=nearest(name, known) or "see `graphopt passes`")
+    show_tables(describe(registry, name), form, quiet=quiet)
 
 
 @click.command()
@@ -158,7 +160,7 @@ def run(file: str, models: tuple[str, ...], *, resume: bool, form: str, quiet: b
     else:
         for report in outcome.reports:
             show_report(report, form, quiet=quiet)
-        show_tables([] if quiet else [outcome.table()], form)
+        show_tables([outcome.table()], form, quiet=quiet)
     if outcome.failures:
         raise outcome.failures[0]
 

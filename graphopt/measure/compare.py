@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphopt.errors import MeasureError
+from graphopt.errors import MeasureError, ModelError
 from graphopt.graph.facts import Facts
 from graphopt.graph.load import load
 from graphopt.pipeline.proof import compare_files, task_feeds
@@ -73,14 +73,18 @@ def compare_models(
     *,
     threads: int = 1,
     budget_s: float = 10.0,
+    samples: int = 3,
     seed: int = 0,
     custom_ops: tuple[str, ...] = (),
 ) -> Comparison:
     """Compare the outputs of two models, then time them in turns, with A opened twice as the noise floor.
 
-    Raises `MeasureError` if no input can be found that both run.
+    Raises `ModelError` if they take or give different things, and `MeasureError` if no input can be found that both
+    run.
     """
-    numbers = compare_files(a, b, task, 3, seed, custom_ops)
+    numbers = compare_files(a, b, task, samples, seed, custom_ops)
+    if numbers.status == "different" and not numbers.feeds:
+        raise ModelError("the models cannot be compared", where=numbers.detail)
     timing = _time(a, b, task, threads, budget_s, seed, custom_ops)
     rounds = len(timing.rounds["a"])
     return Comparison(

@@ -26,7 +26,9 @@ def list_passes(registry: Registry) -> list[Table]:
 
 
 def describe(registry: Registry, name: str) -> list[Table]:
-    """Return the tables that describe the pass, rule or stage of that name."""
+    """Return the tables that describe the preset, stage, pass or rule of that name."""
+    if name in PRESETS:
+        return [Table(("", name), (("pipeline", PRESETS[name]),))]
     if name in registry.rules:
         return [_rule(registry.rules[name], registry.origin[name])]
     if name in registry.stages:
@@ -38,8 +40,8 @@ def describe(registry: Registry, name: str) -> list[Table]:
         (field.name.replace("_", "-"), str(field.type), str(field.default), _option_doc(kind, field.name))
         for field in dataclasses.fields(kind)
     )
-    tables = [Table(("", name), facts)]
-    return [*tables, Table(("option", "type", "default", "meaning"), options)] if options else tables
+    tables = [Table(("", name), facts, key="pass")]
+    return [*tables, Table(("option", "type", "default", "meaning"), options, key="options")] if options else tables
 
 
 def _rule(rule: Rule, origin: str) -> Table:

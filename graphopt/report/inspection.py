@@ -30,7 +30,7 @@ def inspection(model: Model) -> list[Table]:
     interface = [(kind, name, kind_of) for kind, name, kind_of in signature(model)]
     operators = tuple((name, str(count)) for name, count in counted.operators.items())
     return [
-        Table(("", "model"), tuple(properties), str(model.path or "")),
-        Table(("", "name", "type"), tuple(interface)),
-        Table(("operator", "nodes"), operators, "", frozenset({1})),
+        Table(("", "model"), tuple(properties), str(model.path or ""), key="properties"),
+        Table(("kind", "name", "type"), tuple(interface), key="interface"),
+        Table(("operator", "nodes"), operators, "", frozenset({1}), "operators"),
     ]
