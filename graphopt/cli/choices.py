@@ -10,7 +10,17 @@ import rich_click as click
 
 from graphopt.errors import UsageError
 
-__all__ = ["chosen_freeze", "common", "default_output", "parse_dims", "rewriting", "split_names", "verifying"]
+__all__ = [
+    "chosen_freeze",
+    "common",
+    "default_output",
+    "drawing",
+    "parse_dims",
+    "rewriting",
+    "sampling",
+    "split_names",
+    "verifying",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -41,6 +51,8 @@ def common(*forms: str) -> Decorator[Any]:
         click.option("--debug", is_flag=True, help="Show tracebacks."),
     )
 
+
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn inputs.")
 
 rewriting = _stack(
     click.option(
@@ -76,7 +88,7 @@ rewriting = _stack(
         metavar="BYTES",
         help="The largest constant that folding may make.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn inputs."),
+    _seed,
 )
 
 verifying = _stack(
@@ -95,11 +107,15 @@ verifying = _stack(
         help="What to do about a rewrite that changes the results.",
     ),
     click.option("--require-verify", is_flag=True, help="Fail (exit 6) if the result cannot be verified."),
+)
+
+sampling = _stack(
     click.option(
         "--task",
         default="",
         metavar="TASK",
-        help="Real inputs: a .py with calibration(n), .npz files, or a folder with test_data_set_*.",
+        help="Real inputs: a .py with calibration(n), .npz files, or a folder with test_data_set_*; without it, "
+        "inputs are drawn.",
     ),
     click.option(
         "--samples", type=click.IntRange(1), default=3, show_default=True, help="How many inputs to take of it."
@@ -112,6 +128,9 @@ verifying = _stack(
         help="A library of custom operators for onnxruntime; repeatable.",
     ),
 )
+
+
+drawing = _stack(sampling, _seed)
 
 
 def parse_dims(items: tuple[str, ...]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common
+from graphopt.cli.choices import common, drawing
 from graphopt.errors import VerificationError
 
 __all__ = ["COMMANDS"]
@@ -70,31 +70,11 @@ def check(model: str, *, form: str, quiet: bool, **_: Any) -> None:
             sys.stdout.write(f"note: {plain(remark)}\n")
 
 
-_data = (
-    click.option("--task", default="", metavar="TASK", help="Real inputs; without it, inputs are drawn."),
-    click.option("--samples", type=click.IntRange(1), default=3, show_default=True, help="How many inputs to take."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn inputs."),
-    click.option(
-        "--custom-ops",
-        multiple=True,
-        metavar="LIB.so",
-        type=click.Path(exists=True, dir_okay=False),
-        help="A library of custom operators for onnxruntime; repeatable.",
-    ),
-)
-
-
-def _with_data(command: Any) -> Any:
-    for option in reversed(_data):
-        command = option(command)
-    return command
-
-
 @click.command()
 @click.argument("a")
 @click.argument("b", required=False)
 @click.option("--manifest", is_flag=True, help="Check A against the content hash in its own manifest instead.")
-@_with_data
+@drawing
 @common("table", "json")
 def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **given: Any) -> None:
     """Run A and B on the same inputs and compare their outputs; exit 6 if they differ."""
@@ -133,7 +113,7 @@ def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **g
     metavar="SECONDS",
     help="Time to spend on measuring.",
 )
-@_with_data
+@drawing
 @common()
 def compare(a: str, b: str, *, form: str, quiet: bool, **given: Any) -> None:
     """Compare A and B in numbers and in time, in turns, with A against itself as the noise floor."""

@@ -15,6 +15,7 @@ from graphopt.cli.choices import (
     default_output,
     parse_dims,
     rewriting,
+    sampling,
     split_names,
     verifying,
 )
@@ -32,6 +33,7 @@ __all__ = ["COMMANDS"]
 @click.option("-o", "--output", metavar="OUT", help="Where to save the result [default: MODEL with .opt.onnx].")
 @rewriting
 @verifying
+@sampling
 @click.option("--in-place", is_flag=True, help="Allow OUT to be MODEL itself.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write the result.")
 @click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
@@ -88,7 +90,8 @@ def check_output(model: Path, output: Path, *, in_place: bool) -> None:
         return  # no file can have such a name, which loading or saving says in its own words
     if same and not in_place:
         raise UsageError(
-            f"the output {str(output)!r} is the input", advice="name another file with -o, or say --in-place"
+            f"the output {str(output)!r} is the input",
+            advice="name another file with -o; optimize also takes --in-place",
         )
 
 
