@@ -183,10 +183,15 @@ def _sibling(search: _Search, pattern: NodePattern, state: _State) -> _State | N
 
 
 def _closed(root: Node, nodes: tuple[Node, ...], inside: set[int]) -> bool:
-    """Tell whether the results of all nodes but the root stay inside the match."""
+    """Tell whether the results of all nodes but the root stay inside the match, and in the root's graph.
+
+    What a loop captures is computed once; in its body it would be computed again and again.
+    """
     for node in nodes:
         if node is root:
             continue
+        if node.graph is not root.graph:
+            return False
         for value in node.outputs:
             if value.is_graph_output() or any(id(user) not in inside for user, _ in value.uses()):
                 return False

@@ -193,3 +193,17 @@ def test_another_domain_is_another_operator() -> None:
     }"""
     assert find("Abs(com.microsoft.Gelu(x))", text) is not None
     assert find("Abs(Gelu(x))", text) is None
+
+
+def test_what_a_subgraph_captures_stays_outside_of_it() -> None:
+    text = """g (float[n] a, bool c) => (float[n] r) {
+      p = Exp(a)
+      r = If(c) <
+        then_branch = t () => (float[n] y) { y = Neg(p) },
+        else_branch = e () => (float[n] z) { z = Neg(a) }>
+    }"""
+    model = Model(ir.from_proto(model_of(text)))
+    root = next(node for graph in model.scopes() for node in graph if node.outputs[0].name == "y")
+    roots = tuple(part for part in parse("Neg(Exp(x))") if isinstance(part, NodePattern))
+    assert match_rule(roots, root, Facts(model), model.opset(), shared=True) is not None
+    assert match_rule(roots, root, Facts(model), model.opset(), shared=False) is None
