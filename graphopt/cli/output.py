@@ -38,7 +38,7 @@ def show_report(report: Report, form: str, *, quiet: bool) -> None:
         sys.stdout.write(render(report_tables(report), form) + "\n")
     stream = sys.stdout if form == "table" and not quiet else sys.stderr
     for line in loud_lines(report):
-        if not quiet or line.isupper() or line.startswith(("ROLLED", "NOT", "DIFF")):
+        if not quiet or line.isupper() or line.startswith(("ROLLED", "NOT", "DIFF", "FAST")):
             stream.write(f"{line}\n")
     for remark in report.remarks:
         if not quiet and form == "table":

@@ -19,11 +19,11 @@ from graphopt.cli.choices import (
     split_names,
     verifying,
 )
-from graphopt.errors import UsageError, nearest
+from graphopt.errors import MeasureError, UsageError, nearest
 
 if TYPE_CHECKING:
     from graphopt.pipeline.options import Options
-    from graphopt.pipeline.report import LatencyRecord, Report
+    from graphopt.pipeline.report import Report
 
 __all__ = ["COMMANDS"]
 
@@ -34,7 +34,7 @@ __all__ = ["COMMANDS"]
 @rewriting
 @verifying
 @sampling
-@click.option("--in-place", is_flag=True, help="Allow OUT to be MODEL itself.")
+@click.option("--in-place", is_flag=True, help="Write to MODEL itself, or allow OUT to be it.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write the result.")
 @click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
 @click.option("--snapshots", metavar="FOLDER", default="", help="Save the model after each pass that changed it.")
@@ -45,23 +45,32 @@ def optimize(model: str, **given: Any) -> None:
     from graphopt.cli.output import show_report
     from graphopt.pipeline.optimize import optimize as run
 
-    output = Path(given["output"]) if given["output"] else default_output(model)
+    output = Path(given["output"]) if given["output"] else Path(model) if given["in_place"] else default_output(model)
     check_output(Path(model), output, in_place=given["in_place"])
+    if given["latency"] and given["dry_run"]:
+        raise UsageError("--latency times what was written", advice="leave out --dry-run")
+    if given["latency"] and is_same(Path(model), output):
+        raise UsageError("--latency needs the model before as well", advice="leave out --in-place")
     show = Progress(quiet=given["quiet"] or given["form"] != "table")
     options = make_options(given)
     with show:
         report = run(model, None if given["dry_run"] else output, options=options, progress=show.step).report
-        if given["latency"] and report.output:
+        if given["latency"]:
             show.step("latency")
-            report = replace(report, latency=measured(report, options))
+            report = with_latency(report, options)
     show_report(report, given["form"], quiet=given["quiet"])
 
 
-def measured(report: Report, options: Options) -> LatencyRecord:
-    """Time the model before and after."""
+def with_latency(report: Report, options: Options) -> Report:
+    """Add the latencies of the model before and after to a report, or why they cannot be measured."""
     from graphopt.measure.compare import time_models
 
-    return time_models(Path(report.model), Path(report.output), options.task, seed=options.seed, budget_s=5.0)
+    before, after = Path(report.model), Path(report.output)
+    try:
+        latency = time_models(before, after, options.task, seed=options.seed, custom_ops=options.custom_ops)
+    except MeasureError as error:
+        return replace(report, notes=(*report.notes, f"latency not measured: {error.where or error.what}"))
+    return replace(report, latency=latency)
 
 
 def make_options(given: dict[str, Any]) -> Options:
@@ -84,15 +93,19 @@ def check_output(model: Path, output: Path, *, in_place: bool) -> None:
 
     Raises `UsageError` if both are the same file, by name or by link.
     """
-    try:
-        same = output.exists() and model.exists() and model.samefile(output)
-    except (OSError, ValueError):
-        return  # no file can have such a name, which loading or saving says in its own words
-    if same and not in_place:
+    if is_same(model, output) and not in_place:
         raise UsageError(
             f"the output {str(output)!r} is the input",
             advice="name another file with -o; optimize also takes --in-place",
         )
+
+
+def is_same(model: Path, output: Path) -> bool:
+    """Tell whether both are the same file."""
+    try:
+        return output.exists() and model.exists() and model.samefile(output)
+    except (OSError, ValueError):
+        return False  # no file can have such a name, which loading or saving says in its own words
 
 
 class Progress:

@@ -79,7 +79,7 @@ def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
     kept = "" if keep is None else str(Path(keep, after.name))
     return Outcome(
         # The report shows the names that outlive the temporary folder.
-        replace(report, model=MODEL.name, output=kept),
+        replace(report, model=MODEL.name, output=kept, latency=comparison.latency),
         replace(comparison, a=MODEL.name, b="digits.opt.onnx"),
         samples=len(labels),
         accuracy_before=float((read_before == labels).mean()),

@@ -53,6 +53,11 @@ class Comparison:
         return Table(("", "before", "after", "ratio"), rows, title, frozenset({1, 2, 3}))
 
     @property
+    def latency(self) -> LatencyRecord:
+        """The latencies as a report holds them."""
+        return _latency(self.a_ms, self.b_ms, self.ratio, self.twin, threads=self.threads, rounds=self.rounds)
+
+    @property
     def verdict(self) -> str:
         """Say in one sentence whether B is faster."""
         if self.ratio.no_difference:
@@ -100,23 +105,29 @@ def compare_models(
     )
 
 
-def time_models(a: Path, b: Path, task: str = "", *, seed: int = 0, budget_s: float = 5.0) -> LatencyRecord:
+def time_models(
+    a: Path, b: Path, task: str = "", *, seed: int = 0, budget_s: float = 5.0, custom_ops: tuple[str, ...] = ()
+) -> LatencyRecord:
     """Time two models in turns on one thread.
 
     Raises `MeasureError` if no input can be found that both run.
     """
-    timing = _time(a, b, task, 1, budget_s, seed, ())
-    ratio, twin = timing.ratios["b"], timing.noise
+    timing = _time(a, b, task, 1, budget_s, seed, custom_ops)
+    medians = timing.median_ms("a"), timing.median_ms("b")
+    return _latency(*medians, timing.ratios["b"], timing.noise, threads=1, rounds=len(timing.rounds["a"]))
+
+
+def _latency(a_ms: float, b_ms: float, ratio: Ratio, twin: Ratio, *, threads: int, rounds: int) -> LatencyRecord:
     return LatencyRecord(
-        timing.median_ms("a"),
-        timing.median_ms("b"),
+        a_ms,
+        b_ms,
         ratio.median,
         ratio.low,
         ratio.high,
         twin.low,
         twin.high,
-        threads=1,
-        rounds=len(timing.rounds["a"]),
+        threads=threads,
+        rounds=rounds,
         no_difference=ratio.no_difference,
     )
 

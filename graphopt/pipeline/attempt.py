@@ -53,7 +53,8 @@ class Attempts:
         self.worker = worker
         self.proof = proof
         self._progress = progress
-        self.pipeline = Pipeline(options.whole_pipeline, installed(), options.skip)
+        self.registry = installed()
+        self.pipeline = Pipeline(options.whole_pipeline, self.registry, options.skip)
 
     def load(self) -> Model:
         """Load the model and apply what is chosen about its interface."""

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graphopt.errors import OutputError, VerificationError
+from graphopt.errors import OutputError, UsageError, VerificationError
 from graphopt.graph.model import Model
 from graphopt.graph.save import refresh_value_info, save
 from graphopt.graph.stage import Staged, stage
@@ -26,6 +26,7 @@ from graphopt.pipeline.report import Report, RolledBack, VerifyRecord, versions
 from graphopt.pipeline.rollback import first_bad
 from graphopt.pipeline.runner import Instrument, Watch
 from graphopt.rewrite.steps import Site
+from graphopt.runtime.machine import machine
 from graphopt.runtime.process import Worker
 
 __all__ = ["Result", "optimize"]
@@ -76,11 +77,23 @@ def optimize(
         source = Path(model) if isinstance(model, (str, Path)) else _spill(model, folder)
         target = Path(output) if output is not None else None
         tell = progress or (lambda _: None)
-        return _Run(source, target, folder, options, worker, tell).run()
+        result = _Run(source, target, folder, options, worker, tell).run()
+    if isinstance(model, Model):
+        # Not the name of the temporary file.
+        result.report = replace(result.report, model=str(model.path or ""))
+    return result
 
 
-def _spill(model: Model, folder: Path) -> Path:
-    """Write a model in memory to a file, because every attempt begins with loading."""
+def _spill(model: object, folder: Path) -> Path:
+    """Write a model in memory to a file, because every attempt begins with loading.
+
+    Raises `UsageError` for a model of another kind than ours.
+    """
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"optimize takes a path or a graphopt.Model, not {type(model).__name__}",
+            advice="make one: graphopt.load(path), or graphopt.graph.load.from_proto(proto)",
+        )
     path = folder / "input.onnx"
     save(model, path)
     return path
@@ -221,11 +234,13 @@ class _Run:
             passes=attempt.timer.records(),
             rules=dict(Counter(step.rule for step in attempt.steps.done)),
             verification=record,
+            fast_math=self.attempts.registry.fast_math(attempt.steps.done),
             rolled_back=tuple(self.rolled_back),
             remarks=tuple(attempt.steps.remarks),
             notes=tuple(attempt.model.remarks),
             seed=self.options.seed,
             versions=versions(),
+            machine=machine(),
         )
         if self.output is None:
             staged.discard()

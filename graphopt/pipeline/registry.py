@@ -13,6 +13,7 @@ from graphopt.errors import PipelineError, nearest
 from graphopt.pipeline.passes import Pass, RulesPass
 from graphopt.pipeline.presets import PRESETS
 from graphopt.rewrite.rule import Rule
+from graphopt.rewrite.steps import Step
 
 __all__ = ["GROUP", "Registry", "installed"]
 
@@ -51,6 +52,11 @@ class Registry:
     def names(self) -> set[str]:
         """Return every name that may stand in a pipeline."""
         return {*self.passes, *self.rules, *self.stages}
+
+    def fast_math(self, steps: Iterable[Step]) -> tuple[str, ...]:
+        """Name the rules among what was done that hide NaN or infinities."""
+        done = {step.rule for step in steps}
+        return tuple(sorted(name for name in done & self.rules.keys() if self.rules[name].fast_math))
 
     def make(self, name: str, options: Iterable[tuple[str, str]] = (), leave_out: Iterable[str] = ()) -> Pass:
         """Make the pass, rule or stage of that name, without the rules named in `leave_out`.

@@ -63,7 +63,10 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a run did, asked for and found."""
+    """Everything that a run did, asked for and found.
+
+    `fast_math` names the rewrites among `rules` that hide NaN or infinities. `model` is empty for one built in memory.
+    """
 
     model: str
     output: str
@@ -79,6 +82,7 @@ class Report:
     rules: dict[str, int]
     verification: VerifyRecord
     latency: LatencyRecord | None = None
+    fast_math: tuple[str, ...] = ()
     rolled_back: tuple[RolledBack, ...] = ()
     remarks: tuple[Remark, ...] = ()
     notes: tuple[str, ...] = ()

@@ -95,6 +95,8 @@ def _passes(report: Report) -> Table:
 def loud_lines(report: Report) -> list[str]:
     """Return the sentences that a user must not miss."""
     lines = [f"note: {plain(note)}" for note in report.notes]
+    if report.fast_math:
+        lines.append(f"FAST MATH: NaN and infinities may be hidden by {', '.join(map(plain, report.fast_math))}")
     for each in report.rolled_back:
         kept = f"; reproducer: {plain(each.reproducer)}" if each.reproducer else ""
         lines.append(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import onnx
+import onnx.parser
 import pytest
 
 from graphopt.cli import main
@@ -59,6 +60,8 @@ def test_json_is_the_report(model: Path, capsys: pytest.CaptureFixture[str]) -> 
     report = json.loads(capsys.readouterr().out)
     assert report["after"]["nodes"] < report["before"]["nodes"]
     assert report["verification"]["status"] == "same"
+    assert report["machine"]["cores"]
+    assert report["versions"]["onnxruntime"]
     assert sum(report["rules"].values()) == sum(each["changes"] for each in report["passes"])
 
 
@@ -115,7 +118,34 @@ def test_the_input_is_not_overwritten_unasked(model: Path, capsys: pytest.Captur
         assert "--in-place" in capsys.readouterr().err
     assert model.read_bytes() == before
     assert run("optimize", model, "-o", model, "--in-place") == 0
-    assert model.read_bytes() != before
+    after = model.read_bytes()
+    assert after != before
+    model.write_bytes(before)
+    assert run("optimize", model, "--in-place") == 0
+    assert model.read_bytes() == after
+    assert not model.with_name("net.opt.onnx").exists()
+
+
+def test_latency_is_in_the_report(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for extra in ("--dry-run", "--in-place"):
+        assert run("optimize", model, "--latency", extra) == 2
+        assert extra in capsys.readouterr().err
+
+
+def test_what_cannot_run_is_not_timed_and_not_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "my.ops" : 1]>
+    g (float[n] x) => (float[n] y) { a = Identity(x) b = my.ops.Mine(a) y = Identity(b) }"""
+    path, library = tmp_path / "net.onnx", tmp_path / "no_library.so"
+    onnx.save(onnx.parser.parse_model(text), path)
+    library.write_bytes(b"none")
+    assert run("optimize", path, "--latency") == 0
+    shown = capsys.readouterr().out
+    assert "note: latency not measured: " in shown
+    assert "NOT VERIFIED: " in shown
+    assert [node.op_type for node in onnx.load(tmp_path / "net.opt.onnx").graph.node] == ["Mine"]
+    (tmp_path / "net.opt.onnx").unlink()
+    assert run("optimize", path, "--require-verify") == 6
+    assert not (tmp_path / "net.opt.onnx").exists()
 
 
 def test_a_folder_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
