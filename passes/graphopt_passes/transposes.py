@@ -23,6 +23,8 @@ UNARY = (
     " | Sin | Cos | Tan | Not | IsNaN | IsInf | Cast | Identity"
 )
 """Operators on each element by itself, with one input."""
+TINY_BYTES = 1024
+"""A constant of this size may be copied rather than shared."""
 BINARY = (
     "Add | Sub | Mul | Div | Pow | PRelu | And | Or | Xor | Equal | Greater | Less | GreaterOrEqual | LessOrEqual | Mod"
 )
@@ -134,9 +136,16 @@ def _around_constant(match: Match) -> tuple[int, list[int], list[int]] | None:
             continue
         rank = match.facts.rank(constant)
         alone = len(inner.outputs[0].uses()) == 1 and not inner.outputs[0].is_graph_output()
-        if rank is not None and rank <= len(perm) and alone:
+        if rank is not None and rank <= len(perm) and alone and _may_copy(constant, match.facts):
             return index, permutation(inner, match.facts) or [], perm
     return None
+
+
+def _may_copy(constant: Value, facts: Facts) -> bool:
+    """Tell whether a transposed copy makes the model no bigger, or hardly so."""
+    size = facts.nbytes(constant)
+    alone = len(constant.uses()) == 1 and not constant.is_graph_output()
+    return alone or facts.element_count(constant) == 1 or (size is not None and size <= TINY_BYTES)
 
 
 def _unmoved(array: np.ndarray[Any, Any], perm: Sequence[int]) -> np.ndarray[Any, Any]:
