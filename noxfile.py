@@ -16,7 +16,15 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run(
-        "codespell", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "graphopt", "passes", "benchmarks", "examples"
+        "codespell",
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "docs",
+        "graphopt",
+        "passes",
+        "benchmarks",
+        "examples",
     )
     session.run("lint-imports")
 
@@ -33,6 +41,13 @@ def tests(session: nox.Session) -> None:
     """Run the tests that are not slow."""
     session.install("-e", ".[test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the catalogue of passes and the reference of the command line anew; a test compares them."""
+    session.install("-e", ".")
+    session.run("python", "docs/generate.py")
 
 
 @nox.session
