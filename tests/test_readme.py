@@ -15,6 +15,7 @@ import pytest
 
 from graphopt.cli.app import app
 from graphopt.demo import DATA, MODEL
+from graphopt.pipeline.toml import read_run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,6 +38,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copyfile(MODEL, "model.opt.onnx")
     with np.load(DATA) as data:
         np.savez("samples.npz", pixels=data["pixels"][:4].astype(np.float32))
+    (run_file,) = blocks("toml")
+    Path("run.toml").write_text(run_file)
     return tmp_path
 
 
@@ -69,3 +72,15 @@ def test_python_runs(folder: Path) -> None:
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})  # noqa: S102
     assert (folder / "model.opt.onnx").read_bytes() != MODEL.read_bytes()
+
+
+def test_run_file_is_understood(folder: Path) -> None:
+    run = read_run(folder / "run.toml")
+    assert run.models
+    assert run.options.target == "ort-cpu"
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
