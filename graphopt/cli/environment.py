@@ -35,8 +35,9 @@ def demo(keep: str | None, *, form: str, quiet: bool, **_: Any) -> None:
         show_json(outcome)
         return
     show_report(outcome.report, form, quiet=quiet)
-    show_tables([outcome.table()], form)
-    sys.stdout.write(outcome.comparison.verdict + "\n")
+    show_tables([outcome.table()], form, quiet=quiet)
+    if not quiet:
+        sys.stdout.write(outcome.comparison.verdict + "\n")
 
 
 COMMANDS = (env, demo)

@@ -23,7 +23,7 @@ def inspection(model: Model) -> list[Table]:
         ("local functions", str(len(model.ir.functions))),
         ("parameters", human_count(counted.parameters)),
         ("weights", human_bytes(counted.bytes)),
-        ("MACs", human_count(counted.macs)),
+        ("MACs (symbolic sizes as 1)", human_count(counted.macs)),
     ]
     properties += [(f"metadata {key}", text[:80]) for key, text in sorted(model.ir.metadata_props.items())]
     properties += [("note", remark) for remark in model.remarks]

@@ -81,6 +81,7 @@ def test_quiet_prints_nothing(model: Path, capfd: pytest.CaptureFixture[str]) ->
         ("verify", model, model),
         ("passes",),
         ("env",),
+        ("demo",),
     ):
         assert run(*command, "--quiet") == 0
         assert capfd.readouterr() == ("", "")
