@@ -10,7 +10,7 @@ import numpy as np
 
 from graphopt.graph.edit import add_initializer, make_attribute, make_tensor
 from graphopt.graph.facts import Facts
-from graphopt.graph.model import Model, Node
+from graphopt.graph.model import DataType, Model, Node
 from graphopt.graph.names import Names
 from graphopt.graph.schema import attribute, since_version
 from graphopt.graph.scopes import walk
@@ -19,6 +19,16 @@ __all__ = ["LAST", "upgrade", "why_not_upgrade"]
 
 FIRST, LAST = 11, 21
 """Versions between which what changed was read, operator by operator. What `_STEPS` does not name got types only."""
+
+_EXPANDED = frozenset(
+    {
+        *("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu", "Selu", "Softplus", "Softsign"),
+        "ThresholdedRelu",
+    }
+)
+_LAST_EXPANDED = 18
+_WITH_KERNEL = frozenset({DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16})
+"""For other types onnxruntime 1.32 has no kernels of these; it takes the standard's expansion, which it then misses."""
 
 _IR_VERSIONS = {12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 
@@ -63,6 +73,10 @@ def _why_not_node(site: _Site, to: int) -> str:
         return f"{node.op_type} is not defined in both versions"
     if any(attr.is_ref() for attr in node.attributes.values()):
         return f"{node.op_type} takes an attribute from a function"
+    if site.opset <= _LAST_EXPANDED < to and node.op_type in _EXPANDED:
+        value = node.inputs[0] if node.inputs else None
+        if value is None or site.facts.dtype(value) not in _WITH_KERNEL:
+            return f"onnxruntime expands {node.op_type} of this type up to {_LAST_EXPANDED} only"
     for version in range(site.opset + 1, to + 1):
         step = _STEPS.get((version, node.op_type))
         if step is not None and not step.allowed(site):

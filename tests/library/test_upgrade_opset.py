@@ -79,6 +79,14 @@ def test_refused_with_a_remark(name: str) -> None:
     assert after == ir.to_proto(ir.from_proto(model_of(text)))
 
 
+@pytest.mark.parametrize(("dtype", "op"), [("int64", "Relu"), ("double", "Elu"), ("double", "LeakyRelu")])
+def test_what_the_runtime_only_expands_stays_in_the_version_where_it_does(dtype: str, op: str) -> None:
+    text = f"{header(18)}g ({dtype}[n] x) => ({dtype}[n] y) {{ y = {op}(x) }}"
+    _, count, remarks = upgraded(text, 21)
+    assert count == 0
+    assert "up to 18 only" in remarks[0]
+
+
 def test_every_change_of_form_is_known() -> None:
     for schema in defs.get_all_schemas_with_history():
         if schema.domain or not FIRST < schema.since_version <= LAST:
