@@ -22,6 +22,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from graphopt.errors import PipelineError
@@ -173,6 +174,7 @@ class _Parser:
         yield domain, op_type
 
 
+@cache
 def parse(text: str) -> tuple[NodePattern | Bind, ...]:
     """Parse a pattern or a replacement; the last item is the root, those before are further roots.
 
