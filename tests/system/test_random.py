@@ -26,7 +26,7 @@ EPSILON = 2.0**-23
 NUDGES = 32
 """Times the effect of one rounding of the inputs that a result may be off: a drawn graph may cancel all but that."""
 quick = settings(
-    max_examples=120,
+    max_examples=80,
     derandomize=True,
     database=None,
     deadline=None,
