@@ -134,6 +134,7 @@ class Builder:
             raise ValueError(msg)
         self.graph: Graph = anchor.graph
         self.nodes: list[Node] = []
+        self._stand_ins: list[tuple[Value, str]] = []
         self._anchor = anchor
         self._names = names
         self._in_function = in_function
@@ -155,13 +156,25 @@ class Builder:
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
 
     def constant(self, array: Array, hint: str = "") -> Value:
-        """Add a constant; an initializer, or in a function body (which has none) a `Constant` node."""
+        """Add a constant; an initializer, or in a function body (which has none) a `Constant` node.
+
+        `hint` is the name of the constant that it stands in for, if there is one.
+        """
         origin = hint or f"{self._anchor.outputs[0].name or 'value'}/const"
         tensor = make_tensor(array)
         if self._in_function:
             value: Value = self.op("Constant", value=tensor)
             return value
-        return add_initializer(self.graph, tensor, self._names.fresh(origin))
+        value = add_initializer(self.graph, tensor, self._names.fresh(origin))
+        if hint in self.graph.initializers:
+            self._stand_ins.append((value, hint))
+        return value
+
+    def reclaim_names(self) -> None:
+        """Give constants the names of those that they stand in for, where these are gone."""
+        for value, name in self._stand_ins:
+            if value.is_initializer() and name not in self.graph.initializers:
+                value.name = name
 
 
 def make_tensor(array: Any) -> Any:

@@ -233,6 +233,7 @@ class _Run:
             after_bytes=staged.model_path.stat().st_size,
             passes=attempt.timer.records(),
             rules=dict(Counter(step.rule for step in attempt.steps.done)),
+            steps=tuple(attempt.steps.done),
             verification=record,
             fast_math=self.attempts.registry.fast_math(attempt.steps.done),
             rolled_back=tuple(self.rolled_back),

@@ -66,6 +66,9 @@ class Report:
     """Everything that a run did, asked for and found.
 
     `fast_math` names the rewrites among `rules` that hide NaN or infinities. `model` is empty for one built in memory.
+
+    `steps` is every single rewrite in order: what replaces a node bears the node's name, so that a step tells where a
+    part of the result comes from. `rules` counts them by rule.
     """
 
     model: str
@@ -80,6 +83,7 @@ class Report:
     after_bytes: int
     passes: tuple[PassRecord, ...]
     rules: dict[str, int]
+    steps: tuple[Step, ...]
     verification: VerifyRecord
     latency: LatencyRecord | None = None
     fast_math: tuple[str, ...] = ()

@@ -154,8 +154,8 @@ class Pipeline:
         except Exception as error:
             raise PassError(
                 f"pass {name!r} raised {type(error).__name__}: {error}",
-                where=f"after step {context.steps.count}",
-                advice="report it with the model and this line; leave the pass out with --skip to go on",
+                where=f"reproduce: --pipeline {self.text!r} --stop-after {context.steps.count + 1}",
+                advice=f"report it with the model and these lines; go on without the pass: --skip {name}",
             ) from error
         for instrument in instruments:
             instrument.after(name, model, changes)

@@ -146,6 +146,7 @@ class _Run:
         remove_dead([root])
         if root.graph is None:
             keep_names(root, results, builder.nodes)
+        builder.reclaim_names()
         self.push(builder.nodes)
         for value in (*results, *sources):
             producer = value.producer()
