@@ -96,7 +96,8 @@ class Draft:
 
 Step = Callable[[Draft], object]
 UNARY = "Abs Elu Erf HardSigmoid HardSwish Identity LeakyRelu Mish Neg Relu Selu Sigmoid Sin Softplus Softsign Tanh"
-STEPPED = "Abs Ceil Floor Identity Neg Relu Round Sign Sqrt Reciprocal ThresholdedRelu"
+# No Reciprocal: 0 and -0 count as the same, and onnxruntime's Where makes the one of the other.
+STEPPED = "Abs Ceil Floor Identity Neg Relu Round Sign Sqrt ThresholdedRelu"
 COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 
 
