@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -96,12 +97,15 @@ class Report:
     machine: dict[str, Any] = field(default_factory=dict)
 
 
+@cache
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
 def versions() -> dict[str, str]:
     """Return the versions of graphopt and of what its results depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("graphopt", "onnx", "onnxruntime", "onnx-ir", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+    names = ("graphopt", "onnx", "onnxruntime", "onnx-ir", "numpy")
+    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
