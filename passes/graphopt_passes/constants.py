@@ -40,9 +40,17 @@ def _float_merged(op_type: str, inner: Array, outer: Array) -> Array | None:
         exact = a + b if op_type == "Add" else a * b
         made = np.asarray(exact).astype(inner.dtype)
         # Terms that cancel each other are there to round what stands between them.
-        kept = np.abs(exact) >= 0.5 * np.maximum(np.abs(a), np.abs(b)) if op_type == "Add" else np.isfinite(made)
+        kept = np.abs(exact) >= 0.5 * np.maximum(np.abs(a), np.abs(b)) if op_type == "Add" else _modest(a) & _modest(b)
         normal = (np.abs(made) >= np.finfo(inner.dtype).tiny) | (exact == 0)
     return made if np.isfinite(made).all() and kept.all() and normal.all() else None
+
+
+def _modest(factor: Array) -> Array:
+    """Tell which factors are far from making what they scale overflow or vanish on the way."""
+    limit = float(np.finfo(np.float32).max) ** 0.25
+    size = np.abs(factor)
+    within: Array = (size >= 1 / limit) & (size <= limit)
+    return within
 
 
 def _merge_terms(build: Builder, match: Match) -> Value | None:

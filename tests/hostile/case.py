@@ -45,7 +45,7 @@ class Case:
     neither crash nor hang. `same`: the result computes what the original does, on special values too. `keeps` are the
     least numbers of operators, `inputs` the names of the result's inputs, `max_bytes` bounds its size; `differs` says
     that two outputs must not become equal. `sizes` are numbers for symbolic dimensions. `special`: inputs may be NaN
-    and the like; `rolls_back`: verification is expected to find a rewrite whose result overflows elsewhere.
+    and the like.
     """
 
     name: str
@@ -58,7 +58,6 @@ class Case:
     differs: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
     special: bool = True
-    rolls_back: bool = False
     verify: str = "end"
     memory_bytes: int = 2 << 30
 
