@@ -9,7 +9,7 @@ from typing import Any
 
 from graphopt.graph._onnx_ir import ir
 
-__all__ = ["Attr", "DataType", "Function", "Graph", "Model", "Node", "Tensor", "Value", "domain_of"]
+__all__ = ["Attr", "DataType", "Function", "Graph", "Model", "Node", "Tensor", "Value"]
 
 Attr = ir.Attr
 DataType = ir.DataType
@@ -69,8 +69,3 @@ def subgraphs(node: Node) -> list[Graph]:
         elif attr.type == ir.AttributeType.GRAPHS:
             found.extend(attr.as_graphs())
     return found
-
-
-def domain_of(node: Node) -> str:
-    """Return the operator's domain; the empty string for ai.onnx."""
-    return node.domain

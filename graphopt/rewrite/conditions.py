@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,6 @@ from graphopt.rewrite.rule import Condition, Match
 
 __all__ = [
     "FLOATS",
-    "all_of",
     "attr_is",
     "broadcasts_into",
     "condition",
@@ -152,18 +150,3 @@ def broadcasts_into(name: str, *dims: tuple[str, int]) -> Condition:
         return all(dim == 1 or (dim,) == target for dim, target in pairs)
 
     return Condition(f"broadcasts_into({name}, {dims})", check)
-
-
-def all_of(name: str, *conditions: Condition) -> Condition:
-    """Name the conjunction of `conditions`."""
-    return Condition(name, lambda m: all(each.test(m) for each in conditions))
-
-
-def is_finite(array: Array) -> bool:
-    """Tell whether all elements are finite."""
-    return bool(np.all(np.isfinite(array.astype(np.float64)))) if array.size else True
-
-
-def volume(shape: tuple[Any, ...] | None) -> int | None:
-    """Return the number of elements of a static shape, else None."""
-    return math.prod(shape) if shape is not None and all(isinstance(dim, int) for dim in shape) else None
