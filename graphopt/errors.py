@@ -105,7 +105,13 @@ class MeasureError(GraphOptError):
 
 
 class PassError(GraphOptError):
-    """Report a pass that raised or broke its contract."""
+    """Report a pass that raised or broke its contract.
+
+    `running` is the name of the pass and `done` the number of rewrites before it began; both are set by the pipeline.
+    """
+
+    running: str = ""
+    done: int = 0
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graphopt.errors import OutputError, UsageError, VerificationError
+from graphopt.errors import GraphOptError, OutputError, PassError, UsageError, VerificationError
 from graphopt.graph.model import Model
 from graphopt.graph.save import refresh_value_info, save
 from graphopt.graph.stage import Staged, stage
@@ -77,7 +77,8 @@ def optimize(
         source = Path(model) if isinstance(model, (str, Path)) else _spill(model, folder)
         target = Path(output) if output is not None else None
         tell = progress or (lambda _: None)
-        result = _Run(source, target, folder, options, worker, tell).run()
+        proof = stack.enter_context(contextlib.closing(Proof(source, options, worker)))
+        result = _Run(source, target, folder, proof, worker, tell).run()
     if isinstance(model, Model):
         # Not the name of the temporary file.
         result.report = replace(result.report, model=str(model.path or ""))
@@ -105,26 +106,44 @@ class _Run:
         source: Path,
         output: Path | None,
         folder: Path,
-        options: Options,
+        proof: Proof,
         worker: Worker,
         tell: Callable[[str], None],
     ) -> None:
         self.started = time.perf_counter()
-        self.source, self.output, self.folder, self.options = source, output, folder, options
+        self.source, self.output, self.folder, self.options = source, output, folder, proof.options
         self.tell = tell
-        self.proof = Proof(source, options, worker)
-        self.attempts = Attempts(source, options, worker, self.proof, tell)
+        self.proof = proof
+        self.attempts = Attempts(source, proof.options, worker, proof, tell)
         self.rolled_back: list[RolledBack] = []
 
     def run(self) -> Result:
-        watchers = [(self.options.verify == "each", self.checkpoint), (bool(self.options.snapshots), self.snapshots)]
-        attempt = self.attempts.run(instruments=tuple(watch for wanted, watch in watchers if wanted))
+        watchers = [
+            (self.options.verify == "end", self.observe),
+            (self.options.verify == "each", self.checkpoint),
+            (bool(self.options.snapshots), self.snapshots),
+        ]
+        try:
+            attempt = self.attempts.run(instruments=tuple(watch for wanted, watch in watchers if wanted))
+        except PassError as error:
+            raise self.explain(error) from error.__cause__
         while True:
             with self.stage(attempt) as staged:
                 record = self.prove(attempt, staged)
                 if record.status != "different":
                     return self.finish(attempt, staged, record)
             attempt = self.roll_back(attempt, record)
+
+    def observe(self, attempt: Attempt) -> Instrument:
+        """Let the original run while the pipeline goes on, as soon as something changed."""
+        del attempt
+
+        def after(name: str, model: Model, changes: int) -> None:
+            del name, model
+            if changes:
+                self.proof.observe()
+
+        return Watch(after)
 
     def checkpoint(self, attempt: Attempt) -> Instrument:
         """Compare after each pass; the first pass whose result differs is the last one that runs."""
@@ -191,7 +210,8 @@ class _Run:
                 where=f"at node {step.node!r}, step {step.number}: {record.detail}",
                 advice=f"go on without it: --skip {step.rule}",
             )
-        self.rolled_back.append(RolledBack(step, record.detail, self.keep_reproducer(step.number)))
+        kept = self.keep_reproducer("mismatch", step.number, before=step.number - 1, after=step.number)
+        self.rolled_back.append(RolledBack(step, record.detail, kept))
         return self.attempts.run(withheld=self.withheld)
 
     @property
@@ -205,15 +225,24 @@ class _Run:
         with stage(trial.model, self.folder / "trial.onnx") as staged:
             return self.proof.compare(trial.steps, staged.model_path).status == "different"
 
-    def keep_reproducer(self, number: int) -> str:
-        """Keep the model right before and right after the wrong rewrite, beside the output."""
+    def keep_reproducer(self, kind: str, number: int, **limits: int) -> str:
+        """Keep the model as it is after so many rewrites, each under its name, in a folder beside the output."""
         if self.output is None:
             return ""
-        folder = self.output.with_name(f"{self.output.name}.mismatch-{number}")
+        folder = self.output.with_name(f"{self.output.name}.{kind}-{number}")
         folder.mkdir(exist_ok=True)
-        for name, limit in (("before.onnx", number - 1), ("after.onnx", number)):
-            save(self.attempts.run(limit, self.withheld).model, folder / name)
+        for name, limit in limits.items():
+            save(self.attempts.run(limit, self.withheld).model, folder / f"{name}.onnx")
         return str(folder)
+
+    def explain(self, error: PassError) -> PassError:
+        """Keep the model as a pass that failed got it, if there is a place for it, and say so in the error."""
+        with contextlib.suppress(GraphOptError, OSError):
+            kept = error.running and self.keep_reproducer("error", error.done + 1, before=error.done)
+            if kept:
+                again = f"graphopt optimize {kept}/before.onnx --pipeline {error.running!r}"
+                error.where = f"{error.where}; kept the model that it got: {again}"
+        return error
 
     def finish(self, attempt: Attempt, staged: Staged, record: VerifyRecord) -> Result:
         with ThreadPoolExecutor(2) as pool:

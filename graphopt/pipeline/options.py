@@ -61,10 +61,14 @@ class Options:
 
     @property
     def whole_pipeline(self) -> str:
-        """The pipeline, with the opset raised first where a target is named and nobody forbids it."""
-        if self.keep_opset or self.target == Target.PORTABLE:
+        """The pipeline; for a named target local functions are inlined first and the opset raised, unless kept.
+
+        Every runtime inlines the functions when it loads the model, but rules and the upgrade don't see through calls.
+        """
+        if self.target == Target.PORTABLE:
             return self.pipeline
-        return f"upgrade-opset, {self.pipeline}"
+        first = "inline-functions, eliminate-dead"
+        return f"{first}, {self.pipeline}" if self.keep_opset else f"{first}, upgrade-opset, {self.pipeline}"
 
     @property
     def allowed(self) -> tuple[Exactness, ...]:

@@ -30,7 +30,7 @@ class Proof:
 
     def __init__(self, source: Path, options: Options, worker: Worker) -> None:
         self._source = source
-        self._options = options
+        self.options = options
         self._worker = worker
         self._verifier: Verifier | None = None
         self._narrowest = ""
@@ -40,7 +40,7 @@ class Proof:
 
         Raises `TaskError` if the task's data does not fit the model.
         """
-        options = self._options
+        options = self.options
         if options.verify == "off" or self._verifier is not None:
             return
         plan = plan_feeds(
@@ -56,6 +56,16 @@ class Proof:
         self._narrowest = narrowest_float(original)
         self._verifier = Verifier(self._worker, self._source, plan, budget)
 
+    def observe(self) -> None:
+        """Begin to run the original, in the background; a second call changes nothing."""
+        if self._verifier is not None:
+            self._verifier.observe_ahead()
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        if self._verifier is not None:
+            self._verifier.stop()
+
     def compare(self, steps: Steps, after: Path) -> VerifyRecord:
         """Compare the result in file `after`, made by `steps`, with the original."""
         if self._verifier is None:
@@ -64,7 +74,7 @@ class Proof:
             return VerifyRecord("unchanged")
         exactness = max((step.exactness for step in steps.done), key=EXACTNESS_ORDER.index)
         tolerance = Tolerance(exactness, narrowest=self._narrowest)
-        source = "task" if self._options.task else "drawn"
+        source = "task" if self.options.task else "drawn"
         return record(self._verifier.judge(after, tolerance), tolerance, source)
 
 

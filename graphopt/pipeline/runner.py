@@ -145,18 +145,24 @@ class Pipeline:
             return 0
         for instrument in instruments:
             instrument.before(name, model)
+        begun = context.steps.count
         try:
             # A weight may be infinite: rules judge the value, and no warning belongs on the terminal.
             with np.errstate(all="ignore"):
                 changes = step.run(model, context)
+        except PassError as error:
+            error.running, error.done = name, begun
+            raise
         except GraphOptError:
             raise
         except Exception as error:
-            raise PassError(
+            failure = PassError(
                 f"pass {name!r} raised {type(error).__name__}: {error}",
                 where=f"reproduce: --pipeline {self.text!r} --stop-after {context.steps.count + 1}",
                 advice=f"report it with the model and these lines; go on without the pass: --skip {name}",
-            ) from error
+            )
+            failure.running, failure.done = name, begun
+            raise failure from error
         for instrument in instruments:
             instrument.after(name, model, changes)
         return changes

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-__all__ = ["NO_LIMITS", "Limits", "hush_core_dumps", "lift", "put"]
+__all__ = ["NO_LIMITS", "Limits", "free_bytes", "hush_core_dumps", "lift", "put"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,13 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+
+def free_bytes() -> int:
+    """Return nine tenths of the memory that the machine has free, in bytes."""
+    import psutil
+
+    return int(psutil.virtual_memory().available * 0.9)
 
 
 def _soften(kind: int, value: int) -> None:

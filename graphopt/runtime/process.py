@@ -135,6 +135,12 @@ class Worker:
             self.generation += 1
             self._end = weakref.finalize(self, _kill, self._process, self._owner)
 
+    def interrupt(self) -> None:
+        """Kill the child under a request that another thread waits for; that one gets `WorkerDied`."""
+        process = self._process
+        if process is not None and self._owner == os.getpid():
+            process.kill()
+
     def close(self) -> None:
         """Kill the child; the next request starts another."""
         with self._lock:

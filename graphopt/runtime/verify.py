@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphopt.runtime.difference import Difference
 from graphopt.runtime.feeds import FeedKind, FeedsPlan, assignments, draw, undrawable
-from graphopt.runtime.limits import Limits
+from graphopt.runtime.limits import Limits, free_bytes
 from graphopt.runtime.process import RequestError, Worker, WorkerDied
 from graphopt.runtime.sizes import resolve
 from graphopt.runtime.tolerance import Tolerance
@@ -48,7 +50,7 @@ class Budget:
     def limits(self, weight_bytes: int) -> Limits:
         """Return the bounds of one request about a model of `weight_bytes`."""
         seconds = 10.0 + min(weight_bytes / 1e6, 600.0) if self.seconds is None else self.seconds
-        return Limits(memory_bytes=self.memory_bytes or _free_bytes(), wall_seconds=seconds)
+        return Limits(memory_bytes=self.memory_bytes or free_bytes(), wall_seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,12 @@ class _Reference:
     seconds: float = 0.0
 
 
+class _Lost(Exception):  # noqa: N818 - it names an event
+    """Say that the child with the session and the results is gone."""
+
+
 class _NotRun(Exception):  # noqa: N818 - it names an outcome
     """Say why the original cannot be run."""
-
-
-def _free_bytes() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().available * 0.9)
 
 
 def _one_line(error: BaseException) -> str:
@@ -101,33 +101,69 @@ class Verifier:
         self._limits = budget.limits(self._bytes)
         self._threads = budget.threads or min(2, os.cpu_count() or 1)
         self._reference: _Reference | None = None
+        self._generation = 0
+        self._ahead: threading.Thread | None = None
+        self._stopped = False
+
+    def observe_ahead(self) -> None:
+        """Begin to observe in a thread of its own, once; the worker serves others in between."""
+
+        def run() -> None:
+            # Whatever it is, it comes again to who asks for the results.
+            with contextlib.suppress(Exception):
+                self._observe_original()
+
+        if self._ahead is None:
+            self._ahead = threading.Thread(target=run, daemon=True)
+            self._ahead.start()
+
+    def stop(self) -> None:
+        """End what `observe_ahead` began; the worker may go on."""
+        if self._ahead is not None and self._ahead.is_alive():
+            self._stopped = True
+            self.worker.interrupt()
+            self._ahead.join()
 
     def observe(self) -> str:
         """Run the original unless its results are at hand; return why that is not possible, or the empty string."""
+        if self._ahead is not None:
+            self._ahead.join()
+        return self._observe_original()
+
+    def _observe_original(self) -> str:
         known = self._reference
         # A child that died since is replaced now, so that its generation tells.
         self.worker.start()
         if known is not None and (known.trouble or known.generation == self.worker.generation):
             return known.trouble
         skip: set[str] = set()
-        while True:
-            self._reference = reference = _Reference()
-            try:
-                self._observe(reference, skip)
-            except _NotRun as error:
-                reference.trouble = str(error)
-            except RequestError as error:
-                reference.trouble = f"the runtime cannot run the original: {_one_line(error)}"
-            except WorkerDied as error:
-                kind = next((kind for kind in self._optional(reference) if kind not in skip), "")
-                if kind:
-                    # An optional feed crashed the original: leave it out, as the results are lost with the child.
-                    skip.add(kind)
-                    continue
-                reference.trouble = f"the original ends the runtime's process: {_one_line(error)}"
-            if self.worker.pid is not None:
-                self._ask("close", {})
-            return reference.trouble
+        while (reference := self._try_original(skip)) is None:
+            if self._stopped:
+                return "stopped"
+        if self.worker.pid is not None:
+            self.worker.request("close", {})
+        self._reference = reference
+        return reference.trouble
+
+    def _try_original(self, skip: set[str]) -> _Reference | None:
+        """Run the original without the feeds of the kinds `skip`; None if that is to be tried again."""
+        reference = _Reference()
+        try:
+            self._observe(reference, skip)
+        except _Lost:
+            return None
+        except _NotRun as error:
+            reference.trouble = str(error)
+        except RequestError as error:
+            reference.trouble = f"the runtime cannot run the original: {_one_line(error)}"
+        except WorkerDied as error:
+            kind = next((kind for kind in self._optional(reference) if kind not in skip), "")
+            if kind:
+                # An optional feed crashed the original: leave it out, as the results are lost with the child.
+                skip.add(kind)
+                return None
+            reference.trouble = f"the original ends the runtime's process: {_one_line(error)}"
+        return reference
 
     def judge(self, after: str | Path, tolerance: Tolerance) -> Verification:
         """Run the result and compare it with the original."""
@@ -147,7 +183,16 @@ class Verifier:
         return self._reference
 
     def _ask(self, op: str, arguments: dict[str, Any], arrays: Sequence[Array] = ()) -> dict[str, Any]:
-        return self.worker.request(op, arguments, arrays, self._limits)[0]
+        try:
+            reply = self.worker.request(op, arguments, arrays, self._limits)[0]
+        except RequestError as error:
+            if op != "open" and self.worker.generation != self._generation:
+                # Another user of the worker ended the child in between.
+                raise _Lost from error
+            raise
+        if op == "open":
+            self._generation = self.worker.generation
+        return reply
 
     def _open(self, path: Path, nudged: str = "", replaced: Sequence[str] = ()) -> dict[str, Any]:
         request = {
@@ -171,7 +216,7 @@ class Verifier:
         if not self.plan.given and (why := undrawable(self.plan.specs)):
             raise _NotRun(f"no feed can be drawn: {why}")
         reference.interface = self._open(self.before)
-        reference.generation = self.worker.generation
+        reference.generation = self._generation
         if self.plan.given:
             self._observe_given(reference)
             return
@@ -316,7 +361,7 @@ class Verifier:
                 self._run_nudged(feed, tolerance, seed)
                 for one in self._compare(feed, "nudged"):
                     found.setdefault(one.name, []).append(one)
-        except (RequestError, WorkerDied):
+        except (RequestError, WorkerDied, _Lost):
             return {}
         self._ask("forget", {"keys": ["nudged"]})
         return found

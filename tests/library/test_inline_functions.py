@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 from onnx import TensorProto, helper
 
+import graphopt
 from graphopt.graph._onnx_ir import ir
 from graphopt.graph.model import Model
 from graphopt.pipeline.context import Context
@@ -67,3 +70,17 @@ def test_overloads_are_told_apart() -> None:
     proto.graph.node[0].overload = "two"
     model, count, _ = inline(proto)
     assert (count, [node.op_type for node in model.graph]) == (1, ["Abs"])
+
+
+def test_a_named_target_gets_the_bodies_and_the_opset(tmp_path: Path) -> None:
+    before, after = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    onnx.save(doubling(2), before)
+    for target, keep_opset, functions, opset in (
+        ("portable", False, 3, 17),
+        ("ort-cpu", True, 0, 17),
+        ("ort-cpu", False, 0, 21),
+    ):
+        graphopt.optimize(before, after, target=target, keep_opset=keep_opset, pipeline="eliminate-dead")
+        proto = onnx.load(after)
+        found = next(each.version for each in proto.opset_import if not each.domain)
+        assert (len(proto.functions), found) == (functions, opset), (target, keep_opset)

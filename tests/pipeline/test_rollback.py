@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -14,9 +15,11 @@ from onnx import parser
 
 import graphopt
 from graphopt.errors import PassError, VerificationError
+from graphopt.graph.model import Model
 from graphopt.kinds import Exactness
 from graphopt.pipeline import attempt
 from graphopt.pipeline.bisect import bisect_model
+from graphopt.pipeline.context import Context
 from graphopt.pipeline.options import Options
 from graphopt.pipeline.passes import Pass
 from graphopt.pipeline.reduce import reduce_model
@@ -34,6 +37,22 @@ CLOSE = Rule(
     stage="",
 )
 ENDLESS = Rule("double-relu", "Add to its own match.", "Relu(x)", "Relu(Relu(x))", stage="")
+
+
+@dataclass(frozen=True)
+class Raises(Pass):
+    """Raise at the second rewrite."""
+
+    name: ClassVar[str] = "raises"
+
+    def run(self, model: Model, context: Context) -> int:
+        """Drop names, and stumble."""
+        for number, node in enumerate(model.graph):
+            if context.admit(self.name, node):
+                node.doc_string = f"{1 // (1 - number)}"
+        return 1
+
+
 TEXT = """<ir_version: 8, opset_import: ["" : 17]>
 net (float[n, 4] x) => (float[n, 4] y) {
   a = Identity(x)
@@ -57,7 +76,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     known = installed()
     entries: list[tuple[str, Rule | type[Pass]]] = [("graphopt", entry) for entry in known.passes.values()]
     entries += [("graphopt", rule) for rule in known.rules.values()]
-    registry = Registry([*entries, ("test", WRONG), ("test", CLOSE), ("test", ENDLESS)])
+    registry = Registry([*entries, ("test", WRONG), ("test", CLOSE), ("test", ENDLESS), ("test", Raises)])
     monkeypatch.setattr(attempt, "installed", lambda: registry)
     return path
 
@@ -118,6 +137,18 @@ def test_a_rounding_difference_is_no_mismatch(model: Path) -> None:
 def test_rules_that_never_settle_are_named(model: Path) -> None:
     with pytest.raises(PassError, match="double-relu"):
         graphopt.optimize(model, pipeline="double-relu")
+
+
+def test_a_pass_that_raises_leaves_the_model_right_before_it(model: Path) -> None:
+    output = model.with_name("out.onnx")
+    with pytest.raises(PassError, match="'raises' raised ZeroDivisionError") as caught:
+        graphopt.optimize(model, output, pipeline="simplify, raises")
+    kept = output.with_name(f"out.onnx.error-{caught.value.done + 1}") / "before.onnx"
+    assert str(kept) in str(caught.value)
+    assert not output.exists()
+    assert [node.op_type for node in onnx.load(kept).graph.node] == ["Relu", "Tanh", "Abs", "Tanh", "Exp"]
+    with pytest.raises(PassError, match="'raises' raised ZeroDivisionError"):
+        graphopt.optimize(kept, pipeline="raises")
 
 
 def test_bisect_names_the_first_wrong_step(model: Path) -> None:

@@ -335,3 +335,36 @@ def test_sizes_that_leave_the_results_empty_are_passed_over(pair: Pair) -> None:
     # Rows from the second on: with one row nothing is left to compare.
     before = _model(_node("Slice", "x", "start", "end"), start=np.array([1]), end=np.array([99]))
     assert pair(before, before).sizes[0]["n"] > 1
+
+
+def test_the_original_runs_in_the_background_while_others_use_the_child(tmp_path: Path) -> None:
+    path = save(_model(_node("Exp", "x")), tmp_path / "a.onnx")
+    other = save(_model(_node("Log", "x")), tmp_path / "b.onnx")
+    with Worker() as one:
+        verifier = Verifier(one, path, FeedsPlan(_specs({"x": (FLOAT, ("n", 4))})))
+        verifier.observe_ahead()
+        for _ in range(20):
+            one.request("ping", {})
+        assert verifier.judge(path, EXACT).status == "same"
+        assert verifier.judge(other, LOOSE).status == "different"
+
+
+def test_a_child_that_dies_in_between_costs_a_second_run(tmp_path: Path) -> None:
+    path = save(_model(_node("Exp", "x")), tmp_path / "a.onnx")
+    for _ in range(5):
+        with Worker() as one:
+            verifier = Verifier(one, path, FeedsPlan(_specs({"x": (FLOAT, ("n", 4))})))
+            verifier.observe_ahead()
+            one.request("ping", {})
+            one.close()
+            assert verifier.judge(path, EXACT).status == "same"
+
+
+def test_stop_ends_an_original_that_runs(tmp_path: Path) -> None:
+    path = save(onnx.load_from_string(endless()), tmp_path / "endless.onnx")
+    with Worker() as one:
+        verifier = Verifier(one, path, FeedsPlan(_specs({})), Budget(seconds=60))
+        verifier.observe_ahead()
+        one.request("ping", {})
+        verifier.stop()
+        assert one.request("ping", {})[0]["pid"] == one.pid
