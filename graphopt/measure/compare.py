@@ -13,8 +13,9 @@ from graphopt.pipeline.report import LatencyRecord, VerifyRecord
 from graphopt.runtime.feeds import draw
 from graphopt.runtime.harvest import plan_feeds
 from graphopt.runtime.process import RequestError, WorkerDied
+from graphopt.runtime.ratios import Ratio
 from graphopt.runtime.sizes import assignments
-from graphopt.runtime.timing import Ratio, Timing, time_paired
+from graphopt.runtime.turns import Timing, time_paired
 from graphopt.tables import Table
 
 __all__ = ["Comparison", "compare_models", "time_models"]
@@ -91,7 +92,7 @@ def compare_models(
     if numbers.status == "different" and not numbers.feeds:
         raise ModelError("the models cannot be compared", where=numbers.detail)
     timing = _time(a, b, task, threads, budget_s, seed, custom_ops)
-    rounds = len(timing.rounds["a"])
+    rounds = timing.count
     return Comparison(
         str(a),
         str(b),
@@ -114,7 +115,7 @@ def time_models(
     """
     timing = _time(a, b, task, 1, budget_s, seed, custom_ops)
     medians = timing.median_ms("a"), timing.median_ms("b")
-    return _latency(*medians, timing.ratios["b"], timing.noise, threads=1, rounds=len(timing.rounds["a"]))
+    return _latency(*medians, timing.ratios["b"], timing.noise, threads=1, rounds=timing.count)
 
 
 def _latency(a_ms: float, b_ms: float, ratio: Ratio, twin: Ratio, *, threads: int, rounds: int) -> LatencyRecord:
@@ -144,7 +145,7 @@ def _time(a: Path, b: Path, task: str, threads: int, budget_s: float, seed: int,
     for feed in feeds:
         try:
             return time_paired(
-                {"a": a, "b": b}, feed, threads=threads, rounds=200, budget_s=budget_s, seed=seed, custom_ops=custom_ops
+                {"a": a, "b": b}, feed, threads=threads, budget_s=budget_s, seed=seed, custom_ops=custom_ops
             )
         except (RequestError, WorkerDied) as error:
             trouble = error.what

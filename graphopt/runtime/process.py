@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, cast
@@ -26,8 +26,12 @@ __all__ = ["Cause", "RequestError", "Worker", "WorkerDied"]
 Cause = Literal["signal", "exit", "timeout", "cpu", "memory", "start"]
 
 # The child imports what the parent would, from the same places, whatever the working directory holds.
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from graphopt.runtime.worker import main; main()"
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from graphopt.runtime.worker import main; main(sys.argv[2])"
+)
 _ROOT = str(Path(__file__).resolve().parents[2])
+_SERVICE = "graphopt.runtime.worker:Service"
 _POLL_SECONDS = 0.05
 _START_SECONDS = 120.0
 
@@ -94,10 +98,15 @@ class Worker:
 
     It starts at the first request, or in the background with `start`; after a death the next request starts another,
     which knows nothing of sessions and feeds sent before: `generation` counts the starts. Requests are served one at a
-    time. `poll` watches memory and time from outside, as is done where the system has no limits.
+    time. `service` is the class that serves in the child (module:name), `environment` what it finds set there. `poll`
+    watches memory and time from outside, as is done where the system has no limits.
     """
 
-    def __init__(self, *, poll: bool | None = None) -> None:
+    def __init__(
+        self, service: str = _SERVICE, *, poll: bool | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.service = service
+        self.environment = environment or {}
         self.generation = 0
         self._poll = sys.platform != "linux" if poll is None else poll
         self._process: subprocess.Popen[bytes] | None = None
@@ -129,7 +138,7 @@ class Worker:
             if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
                 return
             self.close()
-            self._process = _spawn()
+            self._process = _spawn(self.service, self.environment)
             self._owner = os.getpid()
             self._greeted = False
             self.generation += 1
@@ -266,7 +275,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+def _spawn(service: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     if not sys.executable:
         raise WorkerDied("start", "this Python does not know its own executable")
     search = [entry for entry in sys.path if entry]
@@ -278,12 +287,12 @@ def _spawn() -> subprocess.Popen[bytes]:
         own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-P", "-c", _BOOT, json.dumps(search)],
+            [sys.executable, "-P", "-c", _BOOT, json.dumps(search), service],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             # onnxruntime would send usage data to its makers, and leave a file in the temporary folder.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"},
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", **environment},
             **own_group,
         )
     except OSError as error:

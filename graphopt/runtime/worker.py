@@ -1,6 +1,6 @@
-"""Serve requests in a child process: evaluate, open, feed, run, compare, nudge, time.
+"""Serve requests in a child process: evaluate, open, feed, run, compare, nudge.
 
-Run as `python -m graphopt.runtime.worker`, with frames (`graphopt.runtime.frames`) on standard input and output. This
+Requests and replies are frames (`graphopt.runtime.frames`) on standard input and output. This
 process runs models that may crash, spin or eat memory; it imports numpy, onnxruntime and its siblings only.
 """
 
@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from graphopt.runtime.frames import Array
 
-__all__ = ["main"]
+__all__ = ["Service", "main"]
 
 _MEMORY_WORDS = ("bad_alloc", "failed to allocate", "could not allocate", "out of memory", "cannot allocate memory")
 
@@ -30,18 +31,23 @@ class _RequestError(Exception):
         self.kind = kind
 
 
-class _Service:
+class Service:
     """Hold the session, feeds and results between requests."""
 
     def __init__(self) -> None:
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(4)
         self.session: Any = None
         self.feeds: dict[str, dict[str, Array]] = {}
         self.results: dict[str, list[Any]] = {}
 
     def ping(self, _: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Answer with the process id and what was sent."""
         return {"pid": os.getpid()}, arrays
 
     def evaluate(self, request: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Run a model that has no inputs and return its outputs."""
         from graphopt.runtime.frames import NATIVE
         from graphopt.runtime.session import open_session, plain
 
@@ -58,6 +64,7 @@ class _Service:
         return {}, found
 
     def open(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Open the model that is run next."""
         from graphopt.runtime.session import open_session
 
         self.session = None
@@ -71,14 +78,17 @@ class _Service:
         return reply, []
 
     def close(self, _: dict[str, Any], __: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Close the session."""
         self.session = None
         return {}, []
 
     def feed(self, request: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Keep a feed under a key."""
         self.feeds[request["key"]] = dict(zip(request["names"], arrays, strict=True))
         return {}, []
 
     def nudge(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Move the floats of a feed by the smallest steps."""
         from graphopt.runtime.difference import nudge
 
         source = self.feeds[request["source"]]
@@ -90,6 +100,7 @@ class _Service:
         return {"moved": [name for name in moved if moved[name] is not source[name]]}, []
 
     def run(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Run the session on a feed and keep the results."""
         from graphopt.runtime.session import plain
 
         if self.session is None:
@@ -103,6 +114,7 @@ class _Service:
         return {"seconds": seconds, "elements": elements}, []
 
     def compare(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Compare two results."""
         from graphopt.runtime.difference import differ
 
         before, after = self.results[request["before"]], self.results[request["after"]]
@@ -113,16 +125,11 @@ class _Service:
         return {"differences": found}, []
 
     def forget(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Drop feeds and results."""
         for key in request["keys"]:
             self.results.pop(key, None)
             self.feeds.pop(key, None)
         return {}, []
-
-    def time(self, request: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Any], list[Array]]:
-        from graphopt.runtime.stopwatch import take_turns
-
-        feed = dict(zip(request["names"], arrays, strict=True))
-        return _guard("run", lambda: take_turns(request, feed)), []
 
 
 _ORT_NAMES = {"float32": "float", "float64": "double"}
@@ -140,13 +147,12 @@ def _guard(kind: str, action: Callable[[], Any]) -> Any:
         raise _RequestError("memory" if short else kind, text) from error
 
 
-def _serve(source: BinaryIO, sink: BinaryIO) -> None:
+def _serve(service: object, source: BinaryIO, sink: BinaryIO) -> None:
     from graphopt.runtime import limits
     from graphopt.runtime.frames import read_frame, write_frame
 
-    service = _Service()
     serve: dict[str, Callable[..., Any]] = {
-        name: getattr(service, name) for name in vars(_Service) if not name.startswith("_")
+        name: getattr(service, name) for name in vars(type(service)) if not name.startswith("_")
     }
     while True:
         request, arrays = read_frame(source)
@@ -159,6 +165,8 @@ def _serve(source: BinaryIO, sink: BinaryIO) -> None:
             reply, found = {"error": "memory", "message": str(error)}, []
         except (KeyError, ValueError, TypeError) as error:
             reply, found = {"error": "request", "message": f"{type(error).__name__}: {error}"}, []
+        except Exception as error:  # noqa: BLE001 - a runtime's exceptions have no common base
+            reply, found = {"error": "load" if request["op"] == "open" else "run", "message": str(error)}, []
         finally:
             limits.lift()
         write_frame(sink, reply, found)
@@ -184,8 +192,8 @@ def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     return source, sink
 
 
-def main() -> None:
-    """Serve until standard input closes."""
+def main(service: str) -> None:
+    """Serve with the class `service` (module:name) until standard input closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, sink = _claim_pipes()
     if os.name == "posix":
@@ -194,18 +202,14 @@ def main() -> None:
     from graphopt.runtime.frames import write_frame
 
     limits.hush_core_dumps()
+    module, _, kind = service.partition(":")
     try:
-        import onnxruntime
+        served = getattr(import_module(module), kind)()
     except ImportError as error:
         write_frame(sink, {"error": "import", "message": str(error)})
         return
-    onnxruntime.set_default_logger_severity(4)
     write_frame(sink, {"hello": os.getpid()})
     try:
-        _serve(source, sink)
+        _serve(served, source, sink)
     except (EOFError, BrokenPipeError):
         sys.exit(0)
-
-
-if __name__ == "__main__":
-    main()

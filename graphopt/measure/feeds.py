@@ -1,0 +1,55 @@
+"""Choose what models are measured on: a task's data, or drawn inputs of sizes that the model runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from graphopt.calibration.task import Feed
+from graphopt.errors import MeasureError
+from graphopt.graph.facts import Facts
+from graphopt.graph.load import load
+from graphopt.pipeline.proof import task_feeds
+from graphopt.runtime.feeds import draw
+from graphopt.runtime.harvest import plan_feeds
+from graphopt.runtime.process import RequestError, WorkerDied
+from graphopt.runtime.sizes import assignments
+
+__all__ = ["candidates", "first_that_runs"]
+
+T = TypeVar("T")
+_MOST_SIZES = 200
+
+
+def candidates(
+    model: Path, task: str, samples: int, seed: int, custom_ops: Sequence[str] = ()
+) -> Iterator[tuple[Feed, ...]]:
+    """Yield groups of `samples` feeds: the task's own, or drawn ones of one choice of sizes after another.
+
+    Raises `TaskError` if the task's data does not fit the model.
+    """
+    loaded = load(model)
+    if task:
+        yield task_feeds(task, samples, loaded)
+        return
+    plan = plan_feeds(loaded, Facts(loaded), seed=seed, custom_ops=tuple(custom_ops))
+    for sizes in itertools.islice(assignments(plan.specs, plan.fixed, {}), _MOST_SIZES):
+        yield tuple(draw(plan.specs, seed + at, sizes, "normal", plan.hints) for at in range(samples))
+
+
+def first_that_runs(
+    groups: Iterator[tuple[Feed, ...]], run: Callable[[tuple[Feed, ...]], T]
+) -> tuple[T, tuple[Feed, ...]]:
+    """Return what `run` returns for the first group that it does not fail on, and the group.
+
+    Raises `MeasureError` if it fails on all.
+    """
+    trouble = "no input can be drawn"
+    for group in groups:
+        try:
+            return run(group), group
+        except (RequestError, WorkerDied) as error:
+            trouble = error.what
+    raise MeasureError("no inputs were found that the model runs", where=trouble, advice="give some with --task")

@@ -1,0 +1,40 @@
+"""Find execution providers by name; what they import is loaded on first use, in the child that runs models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from graphopt.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from graphopt.runtime.providers.interface import Provider
+
+__all__ = ["NAMES", "known_name", "provider"]
+
+_WHERE = {
+    "cpu": "graphopt.runtime.providers.ort_cpu:Cpu",
+    "openvino": "graphopt.runtime.providers.openvino:OpenVino",
+}
+
+NAMES = tuple(_WHERE)
+"""The names that `--ep` takes, in the order in which they are listed."""
+
+
+def known_name(name: str) -> str:
+    """Return `name` if it is a provider's.
+
+    Raises `UsageError` with the nearest known name if it is not.
+    """
+    if name not in _WHERE:
+        raise UsageError(
+            f"unknown execution provider {name!r}", advice=nearest(name, NAMES) or f"known: {', '.join(NAMES)}"
+        )
+    return name
+
+
+def provider(name: str) -> Provider:
+    """Make the provider of that name; its runtime is not imported yet."""
+    module, _, kind = _WHERE[known_name(name)].partition(":")
+    made: Provider = getattr(import_module(module), kind)()
+    return made

@@ -1,0 +1,96 @@
+"""Say what a provider is: something that opens a model, runs it, and tells what really ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from graphopt.runtime.frames import Array
+
+__all__ = ["Kernel", "NotUsable", "Opened", "Provider", "RunOptions"]
+
+
+class NotUsable(Exception):  # noqa: N818 - it names a state
+    """Say in one line why a provider cannot run here, or why another one would run instead."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to open a model.
+
+    `threads` is for operators inside one inference. `precision` is `f32` (compute as the model says) or `auto` (as the
+    runtime likes). `config` is passed on verbatim: session entries of onnxruntime, properties of OpenVINO.
+    `software` admits an adapter that only imitates a GPU. `strict` makes a node that the provider would leave to the
+    CPU an error. `cache` is a folder for what a provider compiles, or empty.
+    """
+
+    threads: int = 1
+    precision: str = "f32"
+    config: Mapping[str, str] = field(default_factory=dict)
+    custom_ops: tuple[str, ...] = ()
+    software: bool = False
+    strict: bool = False
+    cache: str = ""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Time of one executed node: `seconds` of one inference, median over the runs; `nodes` are names in the model.
+
+    `name` is the runtime's own name, `operator` its type there (fused ones are the runtime's), `provider` who ran it.
+    """
+
+    name: str
+    operator: str
+    provider: str
+    seconds: float
+    nodes: tuple[str, ...] = ()
+
+
+class Opened(Protocol):
+    """One model, opened by one provider, in this process."""
+
+    inputs: list[tuple[str, str]]
+    """Names and element types, as the runtime tells them."""
+    outputs: list[tuple[str, str]]
+    chosen: dict[str, str]
+    """What the runtime chose or was told: precision, adapter, version, options verbatim."""
+    software: bool
+    """Whether a software adapter stands for the device."""
+
+    def run(self, feed: Mapping[str, Array]) -> list[Any]:
+        """Return the outputs of one inference, copied to the host."""
+        ...
+
+    def bind(self, feed: Mapping[str, Array]) -> Callable[[], object]:
+        """Return what runs one inference on `feed`, device work finished at its return, with the least around it."""
+        ...
+
+    def placement(self) -> dict[str, list[str]] | None:
+        """Return for each provider the names of the nodes that it runs; None where the runtime does not tell."""
+        ...
+
+    def profile(self, feed: Mapping[str, Array], runs: int) -> list[Kernel]:
+        """Return the time of every executed node, from the runtime's own profiler.
+
+        Raises `NotUsable` if the runtime has none.
+        """
+        ...
+
+
+class Provider(Protocol):
+    """An execution provider, by the name that `--ep` takes."""
+
+    name: str
+
+    def why_not(self) -> str:
+        """Say in one line why it is not usable here; empty if it is."""
+        ...
+
+    def open(self, path: str, options: RunOptions) -> Opened:
+        """Open a model.
+
+        Raises `NotUsable` if it cannot be this provider that runs; what the runtime raises is passed on.
+        """
+        ...

@@ -1,0 +1,148 @@
+"""Serve measurements of one model on one provider, in a child process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphopt.runtime.frames import Array
+
+if TYPE_CHECKING:
+    from graphopt.runtime.providers.interface import Opened
+
+__all__ = ["Station"]
+
+Reply = tuple[dict[str, Any], list[Array]]
+_WARM_UPS = 2
+
+
+class Station:
+    """Hold one opened model between requests; results travel back only when asked for."""
+
+    def __init__(self) -> None:
+        self.opened: Opened | None = None
+        self.feeds: dict[str, Mapping[str, Array]] = {}
+        self.bound: dict[str, Callable[[], object]] = {}
+
+    def ping(self, _: dict[str, Any], arrays: list[Array]) -> Reply:
+        """Answer with the process id and what was sent."""
+        return {"pid": os.getpid()}, arrays
+
+    def why_not(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Say why a provider cannot be used here."""
+        from graphopt.runtime.providers import provider
+
+        return {"reason": provider(request["ep"]).why_not()}, []
+
+    def open(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Open a model; memory before and after tells what the runtime alone takes."""
+        from graphopt.runtime.providers import provider
+        from graphopt.runtime.providers.interface import NotUsable, RunOptions
+
+        self.opened, self.bound = None, {}
+        _trim()
+        _pin(request["options"]["threads"])
+        kind = provider(request["ep"])
+        if reason := kind.why_not():
+            return {"not_usable": reason}, []
+        empty = _peak_bytes()
+        begin = time.perf_counter()
+        try:
+            self.opened = kind.open(request["path"], RunOptions(**request["options"]))
+        except NotUsable as error:
+            return {"not_usable": str(error)}, []
+        seconds = time.perf_counter() - begin
+        opened = self.opened
+        reply = {"seconds": seconds, "empty_bytes": empty, "chosen": opened.chosen, "software": opened.software}
+        return {**reply, "inputs": opened.inputs, "outputs": opened.outputs, "placement": opened.placement()}, []
+
+    def feed(self, request: dict[str, Any], arrays: list[Array]) -> Reply:
+        """Keep a feed under a key."""
+        self.feeds[request["key"]] = dict(zip(request["names"], arrays, strict=True))
+        return {}, []
+
+    def first(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Time the first inference on a feed, and warm up with more."""
+        run = self._run(request["key"])
+        begin = time.perf_counter()
+        run()
+        first = time.perf_counter() - begin
+        warm = first
+        for _again in range(_WARM_UPS):
+            begin = time.perf_counter()
+            run()
+            warm = time.perf_counter() - begin
+        return {"first": first, "warm": warm}, []
+
+    def batch(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Time `count` inferences one by one; the seconds of each come back as one float64 array.
+
+        One more runs before them, as others had the caches in between.
+        """
+        run, clock = self._run(request["key"]), time.perf_counter
+        run()
+        seconds = np.empty(request["count"])
+        for index in range(request["count"]):
+            begin = clock()
+            run()
+            seconds[index] = clock() - begin
+        return {}, [seconds]
+
+    def outputs(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Run once and return the outputs; those that are no arrays are left out and named."""
+        found = self._open.run(self.feeds[request["key"]])
+        names = [name for name, _ in self._open.outputs]
+        held = [(name, value) for name, value in zip(names, found, strict=True) if isinstance(value, np.ndarray)]
+        left = [name for name, value in zip(names, found, strict=True) if not isinstance(value, np.ndarray)]
+        return {"names": [name for name, _ in held], "left_out": left}, [value for _, value in held]
+
+    def memory(self, _: dict[str, Any], __: list[Array]) -> Reply:
+        """Return the peak of resident memory so far."""
+        return {"peak_bytes": _peak_bytes()}, []
+
+    @property
+    def _open(self) -> Opened:
+        if self.opened is None:
+            raise ValueError("no model is open")
+        return self.opened
+
+    def _run(self, key: str) -> Callable[[], object]:
+        if key not in self.bound:
+            self.bound = {key: self._open.bind(self.feeds[key])}
+        return self.bound[key]
+
+
+def _pin(threads: int) -> None:
+    """Keep this process on as many cores as it has threads, the last ones; the same for all, as cores differ."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        if threads < len(cores):
+            os.sched_setaffinity(0, cores[-threads:])
+
+
+def _trim() -> None:
+    """Give free memory back to the system, so that a model opened next gets other pages."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _peak_bytes() -> int:
+    """Return this process's own peak of resident memory; ru_maxrss would tell the parent's if that was larger."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    import psutil
+
+    return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
