@@ -12,7 +12,7 @@ from graphopt.graph.facts import Facts
 from graphopt.graph.model import Model, Node, Value
 from graphopt.graph.schema import attribute
 
-__all__ = ["GraphStats", "stats"]
+__all__ = ["GraphStats", "node_macs", "stats"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def stats(model: Model, facts: Facts) -> GraphStats:
                 operators[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
     tensors = list(stored_tensors(model))
     parameters, size = (sum(int(getattr(tensor, name)) for tensor in tensors) for name in ("size", "nbytes"))
-    nodes = (node for scope in model.scopes() for node in scope if not node.domain and node.op_type in _COUNTED)
-    counts = [_macs(node, facts) for node in nodes]
+    counts = [node_macs(node, facts) for scope in model.scopes() for node in scope]
     macs = None if any(count is None for count in counts) else sum(count or 0 for count in counts)
     ordered = dict(sorted(operators.items(), key=lambda item: (-item[1], item[0])))
     return GraphStats(operators.total(), ordered, parameters, size, macs)
@@ -50,8 +49,13 @@ def stats(model: Model, facts: Facts) -> GraphStats:
 _COUNTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
-def _macs(node: Node, facts: Facts) -> int | None:
-    """Count the multiply-accumulates of one node, each symbolic size as 1; None if a rank is not known."""
+def node_macs(node: Node, facts: Facts) -> int | None:
+    """Count the multiply-accumulates of one node, each symbolic size as 1; None if a rank is not known.
+
+    All but convolutions and matrix products count 0.
+    """
+    if node.domain or node.op_type not in _COUNTED:
+        return 0
     if len(node.inputs) < 2:
         return None
     result, data, weight = (_sizes(value, facts) for value in (node.outputs[0], *node.inputs[:2]))
