@@ -8,7 +8,10 @@ from typing import Any, Protocol
 
 from graphopt.runtime.frames import Array
 
-__all__ = ["Kernel", "NotUsable", "Opened", "Provider", "RunOptions"]
+__all__ = ["Kernel", "NotUsable", "Opened", "Provider", "RunOptions", "Tensor"]
+
+Tensor = tuple[str, tuple[int, ...]]
+"""Element type, by numpy's name or as onnx calls it, and shape."""
 
 
 class NotUsable(Exception):  # noqa: N818 - it names a state
@@ -39,6 +42,8 @@ class Kernel:
     """Time of one executed node: `seconds` of one inference, median over the runs; `nodes` are names in the model.
 
     `name` is the runtime's own name, `operator` its type there (fused ones are the runtime's), `provider` who ran it.
+    `calls` is how often it runs in one inference. `inputs` and `outputs` are of one call, None where one is left out;
+    both are empty where the runtime does not tell. `values` are the names of its results in the runtime's graph.
     """
 
     name: str
@@ -46,6 +51,12 @@ class Kernel:
     provider: str
     seconds: float
     nodes: tuple[str, ...] = ()
+    calls: float = 1.0
+    inputs: tuple[Tensor | None, ...] = ()
+    outputs: tuple[Tensor | None, ...] = ()
+    domain: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    values: tuple[str, ...] = ()
 
 
 class Opened(Protocol):
