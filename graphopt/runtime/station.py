@@ -40,8 +40,9 @@ class Station:
     def why_not(self, request: dict[str, Any], _: list[Array]) -> Reply:
         """Say why a provider cannot be used here."""
         from graphopt.runtime.providers import provider
+        from graphopt.runtime.providers.interface import RunOptions
 
-        return {"reason": provider(request["ep"]).why_not()}, []
+        return {"reason": provider(request["ep"]).why_not(RunOptions(**request.get("options", {})))}, []
 
     def open(self, request: dict[str, Any], _: list[Array]) -> Reply:
         """Open a model; memory before and after tells what the runtime alone takes."""
@@ -52,7 +53,7 @@ class Station:
         _trim()
         _pin(request["options"]["threads"])
         kind = provider(request["ep"])
-        if reason := kind.why_not():
+        if reason := kind.why_not(RunOptions(**request["options"])):
             return {"not_usable": reason}, []
         empty = _peak_bytes()
         begin = time.perf_counter()

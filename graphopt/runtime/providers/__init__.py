@@ -14,7 +14,11 @@ __all__ = ["NAMES", "known_name", "provider"]
 
 _WHERE = {
     "cpu": "graphopt.runtime.providers.ort_cpu:Cpu",
+    "cuda": "graphopt.runtime.providers.nvidia:Cuda",
+    "tensorrt": "graphopt.runtime.providers.nvidia:TensorRt",
     "openvino": "graphopt.runtime.providers.openvino:OpenVino",
+    "ort-openvino": "graphopt.runtime.providers.ort_openvino:OrtOpenVino",
+    "webgpu": "graphopt.runtime.providers.webgpu:WebGpu",
 }
 
 NAMES = tuple(_WHERE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from graphopt.runtime.frames import Array
@@ -23,8 +23,9 @@ class RunOptions:
     """How to open a model.
 
     `threads` is for operators inside one inference. `precision` is `f32` (compute as the model says) or `auto` (as the
-    runtime likes). `config` is passed on verbatim: session entries of onnxruntime, properties of OpenVINO.
-    `software` admits an adapter that only imitates a GPU. `strict` makes a node that the provider would leave to the
+    runtime likes). `config` is passed on verbatim: properties of OpenVINO, of which `device` names the device; session
+    entries of onnxruntime, whose names have a dot, and options of its provider, whose names have none. After `EP:`
+    stands what is for that provider alone. `software` admits an adapter that only imitates a GPU. `strict` makes a node that the provider would leave to the
     CPU an error. `cache` is a folder for what a provider compiles, or empty.
     """
 
@@ -35,6 +36,18 @@ class RunOptions:
     software: bool = False
     strict: bool = False
     cache: str = ""
+
+    def of(self, ep: str) -> RunOptions:
+        """Return what is meant for the provider `ep`, without what is for others alone.
+
+        Raises `UsageError` for an option of an unknown provider.
+        """
+        from graphopt.runtime.providers import known_name
+
+        parts = [(*key.rpartition(":")[::2], value) for key, value in self.config.items()]
+        for name, _, _ in parts:
+            known_name(name or ep)
+        return replace(self, config={key: value for name, key, value in parts if name in {"", ep}})
 
 
 @dataclass(frozen=True)
@@ -69,13 +82,18 @@ class Opened(Protocol):
     """What the runtime chose or was told: precision, adapter, version, options verbatim."""
     software: bool
     """Whether a software adapter stands for the device."""
+    parallel: bool
+    """Whether inferences from several threads run at once; if not, each caller is given a model of its own."""
 
     def run(self, feed: Mapping[str, Array]) -> list[Any]:
         """Return the outputs of one inference, copied to the host."""
         ...
 
     def bind(self, feed: Mapping[str, Array]) -> Callable[[], object]:
-        """Return what runs one inference on `feed`, device work finished at its return, with the least around it."""
+        """Return what runs one inference on `feed`, device work finished at its return, with the least around it.
+
+        What two calls return may run at the same time in two threads.
+        """
         ...
 
     def placement(self) -> dict[str, list[str]] | None:
@@ -95,8 +113,8 @@ class Provider(Protocol):
 
     name: str
 
-    def why_not(self) -> str:
-        """Say in one line why it is not usable here; empty if it is."""
+    def why_not(self, options: RunOptions) -> str:
+        """Say in one line why it is not usable here, empty if it is; its runtime is loaded and ready afterwards."""
         ...
 
     def open(self, path: str, options: RunOptions) -> Opened:

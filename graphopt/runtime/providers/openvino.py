@@ -14,22 +14,21 @@ __all__ = ["OpenVino"]
 
 
 class OpenVino:
-    """OpenVINO's own runtime, on its CPU device."""
+    """OpenVINO's own runtime, on its CPU unless `config` names another `device`."""
 
     name = "openvino"
 
-    def why_not(self) -> str:
+    def why_not(self, _: RunOptions) -> str:
         """Say whether it is installed."""
         try:
-            import openvino  # noqa: F401
+            import openvino
         except ImportError as error:
             return f"openvino is not installed ({error}); pip install 'graphopt[openvino]'"
-        return ""
+        return "" if openvino.Core().available_devices else f"openvino {openvino.__version__} finds no device"
 
     def open(self, path: str, options: RunOptions) -> Opened:
         """Open a model; unless `precision` is `auto`, the device must not compute in bf16."""
-        if reason := self.why_not():
-            raise NotUsable(reason)
+        options = options.of(self.name)
         return _Compiled(path, options)
 
 
@@ -37,31 +36,59 @@ class _Compiled:
     def __init__(self, path: str, options: RunOptions) -> None:
         import openvino
 
-        given = {"INFERENCE_NUM_THREADS": str(options.threads), "PERFORMANCE_HINT": "LATENCY"}
+        given = dict(options.config)
+        device = given.pop("device", "CPU")
+        settings = {"PERFORMANCE_HINT": "LATENCY"}
+        if device == "CPU":
+            settings["INFERENCE_NUM_THREADS"] = str(options.threads)
         if options.precision != "auto":
-            given["INFERENCE_PRECISION_HINT"] = options.precision
-        self._model = openvino.Core().compile_model(path, "CPU", {**given, **options.config})
+            settings["INFERENCE_PRECISION_HINT"] = options.precision
+        core = openvino.Core()
+        if options.cache:
+            settings["CACHE_DIR"] = options.cache
+        try:
+            for library in options.custom_ops:
+                core.add_extension(library)
+            self._model = core.compile_model(path, device, {**settings, **given})
+        except RuntimeError as error:
+            raise NotUsable(f"OpenVINO does not compile it: {_reason(str(error))}") from error
+        devices = [name.partition(".")[0] for name in self._model.get_property("EXECUTION_DEVICES")]
+        if devices != [device.partition(".")[0]]:
+            raise NotUsable(f"OpenVINO would run it on {', '.join(devices)}, not on {device}; name that as the device")
         self._request = self._model.create_infer_request()
-        self.inputs = [(port.any_name, port.element_type.get_type_name()) for port in self._model.inputs]
-        self.outputs = [(port.any_name, port.element_type.get_type_name()) for port in self._model.outputs]
-        devices = ", ".join(self._model.get_property("EXECUTION_DEVICES"))
+        self._names = [_name(port) for port in self._model.inputs]
+        self.inputs = [(_name(port), port.element_type.get_type_name()) for port in self._model.inputs]
+        self.outputs = [(_name(port), port.element_type.get_type_name()) for port in self._model.outputs]
         precision = str(self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name())
-        self.chosen = {"runtime": f"openvino {openvino.__version__}", "device": devices, "precision": precision}
+        self.chosen = {
+            "runtime": f"openvino {openvino.__version__}",
+            "device": ", ".join(devices),
+            "precision": precision,
+            **given,
+        }
         self.software = False
+        # For the least latency there is one stream, and the requests of several threads wait for it.
+        self.parallel = False
 
     def run(self, feed: Mapping[str, Array]) -> list[Any]:
         """Return the outputs of one inference."""
-        found = self._request.infer(dict(feed), share_inputs=False)
-        return [np.array(found[port]) for port in self._model.outputs]
+        self._fill(self._request, feed)
+        self._request.infer()
+        return [_array(self._request.get_output_tensor(at)) for at in range(len(self.outputs))]
 
     def bind(self, feed: Mapping[str, Array]) -> Callable[[], object]:
         """Return what runs one inference; inputs are bound once and outputs stay where they are."""
-        import openvino
-
-        for name, array in feed.items():
-            self._request.set_tensor(name, openvino.Tensor(np.ascontiguousarray(array)))
-        infer: Callable[[], object] = self._request.infer
+        request = self._model.create_infer_request()
+        self._fill(request, feed)
+        infer: Callable[[], object] = request.infer
         return infer
+
+    def _fill(self, request: Any, feed: Mapping[str, Array]) -> None:
+        """Set the inputs by position: names of ports are sets, and may be empty."""
+        if missing := [name for name in self._names if name not in feed]:
+            raise ValueError(f"input {missing[0]!r} is not given")
+        for at, (name, port) in enumerate(zip(self._names, self._model.inputs, strict=True)):
+            request.set_input_tensor(at, _tensor(feed[name], port.element_type))
 
     def placement(self) -> dict[str, list[str]] | None:
         """Return None: it runs the whole model or refuses it, and does not tell nodes."""
@@ -70,3 +97,45 @@ class _Compiled:
     def profile(self, feed: Mapping[str, Array], runs: int) -> list[Kernel]:
         """Return the time of every executed node."""
         raise NotImplementedError
+
+
+def _name(port: Any) -> str:
+    """Return the name of an input or output in the ONNX model; a port has several where values were merged, or none."""
+    node = port.get_node()
+    name = str(node.get_friendly_name())
+    return name.removesuffix("/sink_port_0") if node.get_type_name() == "Result" else name
+
+
+def _tensor(array: Array, kind: Any) -> Any:
+    import openvino
+
+    if array.dtype.kind in "OUT":
+        return openvino.Tensor(array.astype(np.str_))
+    if array.dtype.name == "bfloat16":
+        made = openvino.Tensor(kind, openvino.Shape(array.shape))
+        made.data.view(np.uint16)[...] = np.ascontiguousarray(array).view(np.uint16)
+        return made
+    return openvino.Tensor(np.ascontiguousarray(array))
+
+
+def _array(tensor: Any) -> Array:
+    """Copy a tensor out; the runtime shows bfloat16 as float16 of the same bits."""
+    if tensor.element_type.get_type_name() == "string":
+        return np.array(tensor.str_data, dtype=object)
+    found = np.array(tensor.data)
+    if tensor.element_type.get_type_name() == "bf16":
+        import ml_dtypes
+
+        return found.view(ml_dtypes.bfloat16)
+    return found
+
+
+def _reason(text: str) -> str:
+    """Find the one line of a message that says why, among where in OpenVINO's sources it was raised."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [
+        line
+        for line in lines
+        if not line.startswith(("Exception from", "Check '", "FrontEnd API", "Summary", "Model wasn't"))
+    ]
+    return " ".join((told or lines or ["it does not say why"])[0].removeprefix("-- ").split())[:300]

@@ -8,29 +8,60 @@ from typing import Any
 import onnxruntime as ort
 
 from graphopt.runtime.frames import Array
-from graphopt.runtime.providers.interface import Kernel, RunOptions
+from graphopt.runtime.providers.interface import Kernel, NotUsable, RunOptions
 from graphopt.runtime.session import plain, runner
 
-__all__ = ["OrtOpened", "session_options"]
+__all__ = ["OrtOpened", "provider_options", "session_options", "starts"]
+
+# One Relu of float[n], made with opset 13 and IR version 8.
+_PROBE = bytes.fromhex(
+    "08083a350a0c0a0178120179220452656c751201675a100a0178120b0a09080112050a0312016e62100a0179120b0a09080112050a0312016e42040a"
+    "00100d"
+)
 
 
-def session_options(options: RunOptions) -> ort.SessionOptions:
-    """Make session options with all of the runtime's optimizations on, and its record of who runs which node."""
+def session_options(options: RunOptions, *, strict: bool = False) -> ort.SessionOptions:
+    """Make session options with all of the runtime's optimizations on, and its record of who runs which node.
+
+    With `strict`, nodes that are left to the CPU are an error.
+    """
     made = ort.SessionOptions()
     made.log_severity_level = 4
     made.intra_op_num_threads = options.threads
     made.inter_op_num_threads = 1
     made.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     made.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if strict:
+        made.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     for key, value in options.config.items():
-        made.add_session_config_entry(key, value)
+        if "." in key:
+            made.add_session_config_entry(key, value)
     for path in options.custom_ops:
         made.register_custom_ops_library(path)
     return made
 
 
+def provider_options(options: RunOptions) -> dict[str, str]:
+    """Return what `config` holds for the provider."""
+    return {key: value for key, value in options.config.items() if "." not in key}
+
+
+def starts(wanted: str, made: ort.SessionOptions, providers: Sequence[Any] | None) -> str:
+    """Open a model of one node with the provider `wanted`, and say in one line why that fails; empty if it does not."""
+    try:
+        session = ort.InferenceSession(_PROBE, made, providers=providers, enable_fallback=0)
+    except Exception as error:  # noqa: BLE001 - the runtime's exceptions have no common base
+        return f"{wanted} does not start: {_line(error)}"
+    return "" if wanted in session.get_providers() else f"{wanted} does not start: onnxruntime falls back to the CPU"
+
+
 class OrtOpened:
-    """A session of onnxruntime."""
+    """A session of onnxruntime in which the provider `wanted` runs something, whichever that is if it is empty.
+
+    `made` and `providers` open the model again.
+
+    Raises `NotUsable` if `wanted` runs nothing, or the CPU something where `options.strict` forbids it.
+    """
 
     def __init__(
         self,
@@ -39,13 +70,21 @@ class OrtOpened:
         made: ort.SessionOptions,
         providers: Sequence[Any] | None,
         chosen: Mapping[str, str],
+        wanted: str = "",
     ) -> None:
         self.path, self.options = path, options
-        self.session = ort.InferenceSession(path, made, providers=providers, enable_fallback=0)
+        self.made, self.providers = made, providers
+        try:
+            self.session = ort.InferenceSession(path, made, providers=providers, enable_fallback=0)
+        except Exception as error:
+            if "disable_cpu_ep_fallback" in str(error):
+                raise NotUsable(f"{wanted} leaves nodes of it to the CPU, which --strict forbids") from error
+            raise
         self.inputs = [(each.name, each.type) for each in self.session.get_inputs()]
         self.outputs = [(each.name, each.type) for each in self.session.get_outputs()]
         self.chosen = {"runtime": f"onnxruntime {ort.__version__}", **options.config, **chosen}
         self.software = False
+        self.parallel = True
 
     def run(self, feed: Mapping[str, Array]) -> list[Any]:
         """Return the outputs of one inference."""
@@ -65,3 +104,7 @@ class OrtOpened:
     def profile(self, feed: Mapping[str, Array], runs: int) -> list[Kernel]:
         """Return the time of every executed node."""
         raise NotImplementedError
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
