@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,16 @@ class Station:
         held = [(name, value) for name, value in zip(names, found, strict=True) if isinstance(value, np.ndarray)]
         left = [name for name, value in zip(names, found, strict=True) if not isinstance(value, np.ndarray)]
         return {"names": [name for name, _ in held], "left_out": left}, [value for _, value in held]
+
+    def profile(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Return the time of every executed node over some `runs`, or why it is not known."""
+        from graphopt.runtime.providers.interface import NotUsable
+
+        try:
+            kernels = self._open.profile(self.feeds[request["key"]], request["runs"])
+        except NotUsable as error:
+            return {"not_usable": str(error)}, []
+        return {"kernels": [asdict(kernel) for kernel in kernels]}, []
 
     def memory(self, _: dict[str, Any], __: list[Array]) -> Reply:
         """Return the peak of resident memory so far."""
