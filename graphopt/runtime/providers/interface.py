@@ -25,8 +25,8 @@ class RunOptions:
     `threads` is for operators inside one inference. `precision` is `f32` (compute as the model says) or `auto` (as the
     runtime likes). `config` is passed on verbatim: properties of OpenVINO, of which `device` names the device; session
     entries of onnxruntime, whose names have a dot, and options of its provider, whose names have none. After `EP:`
-    stands what is for that provider alone. `software` admits an adapter that only imitates a GPU. `strict` makes a node that the provider would leave to the
-    CPU an error. `cache` is a folder for what a provider compiles, or empty.
+    stands what is for that provider alone. `software` admits an adapter that only imitates a GPU. `strict` makes a node
+    that the provider would leave to the CPU an error. `cache` is a folder for what a provider compiles, or empty.
     """
 
     threads: int = 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from graphopt.runtime.frames import Array
 from graphopt.runtime.providers.interface import Kernel, NotUsable, Opened, RunOptions
+from graphopt.runtime.providers.reasons import reason
 
 __all__ = ["OpenVino"]
 
@@ -27,7 +29,7 @@ class OpenVino:
         return "" if openvino.Core().available_devices else f"openvino {openvino.__version__} finds no device"
 
     def open(self, path: str, options: RunOptions) -> Opened:
-        """Open a model; unless `precision` is `auto`, the device must not compute in bf16."""
+        """Open a model; unless `precision` is `auto`, the device must not compute in bf16, nor quantize."""
         options = options.of(self.name)
         return _Compiled(path, options)
 
@@ -36,13 +38,15 @@ class _Compiled:
     def __init__(self, path: str, options: RunOptions) -> None:
         import openvino
 
+        self._source = path, options
         given = dict(options.config)
         device = given.pop("device", "CPU")
         settings = {"PERFORMANCE_HINT": "LATENCY"}
         if device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = str(options.threads)
         if options.precision != "auto":
-            settings["INFERENCE_PRECISION_HINT"] = options.precision
+            # Without the second, activations in front of int8 weights are quantized anew, to other numbers.
+            settings |= {"INFERENCE_PRECISION_HINT": options.precision, "EXECUTION_MODE_HINT": "ACCURACY"}
         core = openvino.Core()
         if options.cache:
             settings["CACHE_DIR"] = options.cache
@@ -51,7 +55,7 @@ class _Compiled:
                 core.add_extension(library)
             self._model = core.compile_model(path, device, {**settings, **given})
         except RuntimeError as error:
-            raise NotUsable(f"OpenVINO does not compile it: {_reason(str(error))}") from error
+            raise NotUsable(f"OpenVINO does not compile it: {reason(str(error))}") from error
         devices = [name.partition(".")[0] for name in self._model.get_property("EXECUTION_DEVICES")]
         if devices != [device.partition(".")[0]]:
             raise NotUsable(f"OpenVINO would run it on {', '.join(devices)}, not on {device}; name that as the device")
@@ -95,8 +99,13 @@ class _Compiled:
         return None
 
     def profile(self, feed: Mapping[str, Array], runs: int) -> list[Kernel]:
-        """Return the time of every executed node."""
-        raise NotImplementedError
+        """Return the time of every executed node, of the model compiled once more with counters."""
+        from graphopt.runtime.providers.openvino_profile import kernels_of
+
+        path, options = self._source
+        counted = _Compiled(path, replace(options, config={**options.config, "PERF_COUNT": "YES"}))
+        counted._fill(counted._request, feed)
+        return kernels_of(counted._model, counted._request, runs)
 
 
 def _name(port: Any) -> str:
@@ -128,14 +137,3 @@ def _array(tensor: Any) -> Array:
 
         return found.view(ml_dtypes.bfloat16)
     return found
-
-
-def _reason(text: str) -> str:
-    """Find the one line of a message that says why, among where in OpenVINO's sources it was raised."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [
-        line
-        for line in lines
-        if not line.startswith(("Exception from", "Check '", "FrontEnd API", "Summary", "Model wasn't"))
-    ]
-    return " ".join((told or lines or ["it does not say why"])[0].removeprefix("-- ").split())[:300]

@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from graphopt.runtime.frames import Array
 from graphopt.runtime.providers.interface import Kernel, NotUsable, RunOptions
+from graphopt.runtime.providers.reasons import reason
 from graphopt.runtime.session import plain, runner
 
 __all__ = ["OrtOpened", "provider_options", "session_options", "starts"]
@@ -51,7 +52,7 @@ def starts(wanted: str, made: ort.SessionOptions, providers: Sequence[Any] | Non
     try:
         session = ort.InferenceSession(_PROBE, made, providers=providers, enable_fallback=0)
     except Exception as error:  # noqa: BLE001 - the runtime's exceptions have no common base
-        return f"{wanted} does not start: {_line(error)}"
+        return f"{wanted} does not start: {reason(str(error))}"
     return "" if wanted in session.get_providers() else f"{wanted} does not start: onnxruntime falls back to the CPU"
 
 
@@ -79,6 +80,8 @@ class OrtOpened:
         except Exception as error:
             if "disable_cpu_ep_fallback" in str(error):
                 raise NotUsable(f"{wanted} leaves nodes of it to the CPU, which --strict forbids") from error
+            if wanted:
+                raise NotUsable(f"{wanted} does not open it: {reason(str(error))}") from error
             raise
         self.inputs = [(each.name, each.type) for each in self.session.get_inputs()]
         self.outputs = [(each.name, each.type) for each in self.session.get_outputs()]
@@ -102,9 +105,7 @@ class OrtOpened:
         return found
 
     def profile(self, feed: Mapping[str, Array], runs: int) -> list[Kernel]:
-        """Return the time of every executed node."""
-        raise NotImplementedError
+        """Return the time of every executed node, in a session of its own."""
+        from graphopt.runtime.providers.ort_profile import profile
 
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        return profile(self.path, self.made, self.providers, feed, runs)
