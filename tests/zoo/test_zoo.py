@@ -25,7 +25,7 @@ pytestmark = pytest.mark.zoo
 
 DEMO = ZooModel("demo", "graphopt", graphopt.__version__, "", "", "Apache-2.0", "the network of `graphopt demo`")
 MAY_DOWNLOAD = os.environ.get("GRAPHOPT_ZOO") == "1"
-MODELS = [DEMO, *(one for one in catalogue() if MAY_DOWNLOAD or cache_folder().joinpath(f"{one.name}.onnx").is_file())]
+MODELS = [DEMO, *(one for one in catalogue() if MAY_DOWNLOAD or cache_folder().joinpath(one.place).is_file())]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def locate(model: ZooModel) -> Path:
         return demo.MODEL
     path = cached(model, cache_folder())
     if path is None and not MAY_DOWNLOAD:
-        pytest.skip(f"the cache holds another {model.name}.onnx; GRAPHOPT_ZOO=1 downloads it anew")
+        pytest.skip(f"the cache holds another {model.place}; GRAPHOPT_ZOO=1 downloads it anew")
     return path or fetch([model], cache_folder())[model.name]
 
 
