@@ -16,6 +16,7 @@ __all__ = [
     "default_output",
     "drawing",
     "parse_dims",
+    "reporting",
     "rewriting",
     "sampling",
     "split_names",
@@ -131,6 +132,26 @@ sampling = _stack(
 
 
 drawing = _stack(sampling, _seed)
+
+
+def _page(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    """Turn away a report that could not be written, before any work is done for it."""
+    del context, parameter
+    if value is None:
+        return None
+    from graphopt.report.page.render import prepare
+
+    prepare(Path(value))
+    return Path(value)
+
+
+reporting = click.option(
+    "--report",
+    "page",
+    metavar="FILE.html",
+    callback=_page,
+    help="Also write a report to look at: one HTML file that opens offline.",
+)
 
 
 def parse_dims(items: tuple[str, ...]) -> dict[str, int]:

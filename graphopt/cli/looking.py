@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common, drawing
+from graphopt.cli.choices import common, drawing, reporting
 from graphopt.errors import VerificationError
 
 __all__ = ["COMMANDS"]
@@ -114,10 +114,12 @@ def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **g
     help="Time to spend on measuring.",
 )
 @drawing
+@reporting
 @common()
 def compare(a: str, b: str, *, form: str, quiet: bool, **given: Any) -> None:
     """Compare A and B in numbers and in time, in turns, with A against itself as the noise floor."""
     from graphopt.cli.output import show_json, show_tables
+    from graphopt.cli.reporting import write_page
     from graphopt.measure.compare import compare_models
 
     outcome = compare_models(
@@ -130,6 +132,7 @@ def compare(a: str, b: str, *, form: str, quiet: bool, **given: Any) -> None:
         seed=given["seed"],
         custom_ops=given["custom_ops"],
     )
+    write_page(given["page"], [outcome])
     if form == "json" and not quiet:
         show_json(outcome)
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common, drawing, split_names
+from graphopt.cli.choices import common, drawing, reporting, split_names
 from graphopt.cli.rewriting import Progress
 from graphopt.errors import UsageError
 
@@ -51,20 +51,24 @@ __all__ = ["COMMANDS"]
     "--config", "config", multiple=True, metavar="KEY=VALUE", help="An option for the runtime, verbatim; repeatable."
 )
 @drawing
+@reporting
 @common()
 def bench(models: tuple[str, ...], *, form: str, quiet: bool, **given: Any) -> None:
     """Measure MODELs on execution providers: in turns, each in a process of its own, the first being the base."""
     from graphopt.cli.output import show_json, show_tables
+    from graphopt.cli.reporting import write_page
     from graphopt.measure.bench import BenchOptions
     from graphopt.measure.bench import bench as run
     from graphopt.report.measured import bench_lines, bench_tables
 
     given.pop("debug")
+    page = given.pop("page")
     options = BenchOptions(
         **{**given, "eps": split_names(given["eps"]) or ("cpu",), "config": parse_config(given["config"])}
     )
     with Progress(quiet=quiet or form != "table") as progress:
         report = run(models, options, progress.step)
+    write_page(page, [report])
     if form == "json" and not quiet:
         show_json(report)
         return

@@ -14,6 +14,7 @@ from graphopt.cli.choices import (
     common,
     default_output,
     parse_dims,
+    reporting,
     rewriting,
     sampling,
     split_names,
@@ -39,10 +40,12 @@ __all__ = ["COMMANDS"]
 @click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
 @click.option("--snapshots", metavar="FOLDER", default="", help="Save the model after each pass that changed it.")
 @click.option("--latency", is_flag=True, help="Time both models in turns, for about 5 seconds.")
+@reporting
 @common()
 def optimize(model: str, **given: Any) -> None:
     """Rewrite MODEL into an equal one that is smaller and faster, verify it, and save it."""
     from graphopt.cli.output import show_report
+    from graphopt.cli.reporting import write_page
     from graphopt.pipeline.optimize import optimize as run
 
     output = Path(given["output"]) if given["output"] else Path(model) if given["in_place"] else default_output(model)
@@ -58,6 +61,7 @@ def optimize(model: str, **given: Any) -> None:
         if given["latency"]:
             show.step("latency")
             report = with_latency(report, options)
+        write_page(given["page"], [report])
     show_report(report, given["form"], quiet=given["quiet"])
 
 

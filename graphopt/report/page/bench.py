@@ -1,0 +1,258 @@
+"""Lay out a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphopt.measure.records import BenchReport, Entry
+from graphopt.report.measured import bench_tables, ratio_text
+from graphopt.report.page.bars import Share, Shares
+from graphopt.report.page.blocks import Block, Card, Chapter, ChartBlock, Loud, Section, TableBlock, Tabs
+from graphopt.report.page.charts import (
+    COLOURS,
+    Cumulative,
+    Interval,
+    Intervals,
+    Point,
+    Points,
+    Rounds,
+    Series,
+    legend,
+)
+from graphopt.report.page.facts import facts, milliseconds, reproduction, times
+from graphopt.report.page.svg import shown
+from graphopt.report.views import human_bytes, human_count
+
+__all__ = ["bench_chapter", "bench_verdict"]
+
+MOST_CARDS = 8
+
+
+def bench_chapter(report: BenchReport, command: str = "") -> Chapter:
+    """Return the chapter of a measurement."""
+    run = (
+        ("command", command),
+        ("inputs", report.source),
+        ("timed with", report.feed),
+        ("threads", report.threads),
+        ("seed", report.seed),
+        ("budget", f"{report.budget_s:g} s"),
+        ("took", f"{report.seconds:.1f} s"),
+        ("made", report.created),
+        ("environment hash", report.environment_hash),
+    )
+    verdict, tone = bench_verdict(report)
+    made = (*_sections(report), reproduction(run, report.environment, report.versions))
+    return Chapter("Measurement", verdict, tone, tuple(_cards(report)), tuple(_loud(report)), made)
+
+
+def bench_verdict(report: BenchReport) -> tuple[str, str]:
+    """Say in one sentence what was found, and its tone."""
+    if not report.entries:
+        return "nothing was measured", "bad"
+    base, *others = report.entries
+    timed = [entry for entry in others if entry.ratio is not None]
+    name = shown(base.label, 80)
+    if not timed:
+        latency = None if base.latency is None else base.latency.median_ms
+        return (f"{name}: {milliseconds(latency)}" if latency else f"{name} was not timed"), "note"
+    differing = [entry for entry in timed if entry.ratio and not entry.ratio.no_difference]
+    if not differing:
+        return f"No difference in latency from {name} beyond the noise.", "note"
+    best = min(differing, key=lambda entry: entry.ratio.median if entry.ratio else 1.0)
+    ratio = best.ratio
+    if ratio is None or ratio.median >= 1:
+        return f"{name} is the fastest.", "note"
+    error = "" if best.quality is None or best.quality.error is None else f", with an error of {best.quality.error:.1e}"
+    interval = f"95 % interval of the ratio {ratio.low:.3f} to {ratio.high:.3f}"
+    return f"{shown(best.label, 80)} is {times(ratio.median)} as {name} ({interval}){error}.", "good"
+
+
+def _cards(report: BenchReport) -> Iterator[Card]:
+    for index, entry in enumerate(report.entries[:MOST_CARDS]):
+        latency = entry.latency
+        value = milliseconds(None if latency is None else latency.median_ms)
+        if latency is None:
+            value = "no number" if entry.trouble else "not timed"
+        note, tone = "the base of all ratios", ""
+        if entry.ratio is not None:
+            note = f"ratio {ratio_text(entry.ratio)}"
+            tone = "" if entry.ratio.no_difference else "good" if entry.ratio.median < 1 else "bad"
+        yield Card(shown(entry.label, 60), value, note if index == 0 or entry.ratio else entry.trouble, tone)
+
+
+def _loud(report: BenchReport) -> Iterator[Loud]:
+    for entry in report.entries:
+        label = shown(entry.label, 100)
+        if entry.trouble:
+            yield Loud("bad", f"{label}: {shown(entry.trouble)}")
+        if entry.software:
+            yield Loud(
+                "warn", f"{label} ran on a software adapter, so its latency is not shown: it says nothing of a GPU"
+            )
+        quality = entry.quality
+        if quality is not None and (quality.wrong or quality.error is None) and quality.detail:
+            yield Loud("bad" if quality.wrong else "warn", f"{label}: {shown(quality.detail)}")
+        yield from (Loud("note", f"{label}: {shown(note)}") for note in entry.notes)
+    if report.twin is not None:
+        yield Loud(
+            "note", f"The noise floor: the base against a second process of itself, ratio {ratio_text(report.twin)}"
+        )
+
+
+def _sections(report: BenchReport) -> Iterator[Section]:
+    yield Section("Entries", tuple(TableBlock(table) for table in bench_tables(report)))
+    timed = [(index, entry) for index, entry in enumerate(report.entries) if entry.latency is not None]
+    if timed:
+        yield Section("Latency", tuple(_latency(report, timed)))
+    if any(entry.shares for entry in report.entries):
+        yield Section("Which provider ran it", tuple(_shares(report)))
+    yield from _quality(timed)
+    if load := tuple(_load(report)):
+        yield Section("Load", load)
+    yield Section("Models and runtimes", tuple(_details(report)))
+
+
+def _tone(index: int) -> int:
+    return index % COLOURS
+
+
+def _latency(report: BenchReport, timed: list[tuple[int, Entry]]) -> Iterator[Block]:
+    twin = report.twin
+    noise = None if twin is None else (twin.low, twin.high)
+    rows = tuple(
+        Interval(
+            entry.label, entry.ratio.low, entry.ratio.median, entry.ratio.high, entry.ratio.no_difference, _tone(index)
+        )
+        for index, entry in timed
+        if entry.ratio is not None
+    )
+    if rows:
+        caption = "The band is the noise floor: the base against itself. A hollow mark means no difference beyond it."
+        yield ChartBlock(Intervals(rows, noise), caption, title=f"Ratio to {shown(report.entries[0].label, 60)}")
+    series = tuple(
+        Series(entry.label, entry.latency.rounds_ms, _tone(index))
+        for index, entry in timed
+        if entry.latency is not None and len(entry.latency.rounds_ms) > 1
+    )
+    if not series:
+        return
+    median = report.entries[0].latency.median_ms if report.entries[0].latency else None
+    band = None if noise is None or median is None else (median * noise[0], median * noise[1])
+    said = "Each step is the median of one round; the band is how far the base moves against itself."
+    yield Tabs(
+        "Distribution of latency",
+        (
+            ("Distribution", ChartBlock(Cumulative(series, band), said, legend(series))),
+            ("By round", ChartBlock(Rounds(series), "Drift or a busy machine would show here.", legend(series))),
+        ),
+    )
+
+
+def _shares(report: BenchReport) -> Iterator[Block]:
+    names = list(dict.fromkeys(share.provider for entry in report.entries for share in entry.shares))
+    tone = {name: _tone(index) for index, name in enumerate(names)}
+    nodes = tuple(
+        (
+            entry.label,
+            tuple(Share(s.provider, s.node_share, tone[s.provider], f"({s.nodes} nodes)") for s in entry.shares),
+        )
+        for entry in report.entries
+        if entry.shares
+    )
+    macs = tuple(
+        (
+            entry.label,
+            tuple(
+                Share(s.provider, s.mac_share, tone[s.provider], f"({human_count(s.macs)} MACs)")
+                for s in entry.shares
+                if s.mac_share is not None
+            ),
+        )
+        for entry in report.entries
+        if any(share.mac_share is not None for share in entry.shares)
+    )
+    colours = tuple(tone.items())
+    tabs: list[tuple[str, Block]] = [("By nodes", ChartBlock(Shares(nodes, "nodes by provider"), legend=colours))]
+    if macs:
+        tabs.append(
+            ("By multiply-accumulates", ChartBlock(Shares(macs, "multiply-accumulates by provider"), legend=colours))
+        )
+    yield Tabs("Shares of providers", tuple(tabs))
+
+
+def _quality(timed: list[tuple[int, Entry]]) -> Iterator[Section]:
+    errors, scores = [], []
+    for index, entry in timed:
+        if entry.latency is None:
+            continue
+        median, quality = entry.latency.median_ms, entry.quality
+        if index == 0 and (quality is None or quality.error is None):
+            errors.append(Point(entry.label, median, 0.0, _tone(index)))
+        elif quality is not None and quality.error is not None:
+            errors.append(Point(entry.label, median, quality.error, _tone(index)))
+        if quality is not None and quality.score is not None:
+            scores.append(Point(entry.label, median, quality.score, _tone(index)))
+    blocks: list[Block] = []
+    if len(scores) > 1:
+        chart = Points(tuple(scores), "ms, median", "score, higher is better")
+        blocks.append(ChartBlock(chart, "Up and to the left is better.", legend(scores)))
+    if len(errors) > 1:
+        chart = Points(tuple(errors), "ms, median", "error relative to the base", log=True)
+        blocks.append(ChartBlock(chart, "Down and to the left is better.", legend(errors)))
+    if blocks:
+        yield Section("Accuracy against latency", tuple(blocks), "A fast model that is wrong is not fast.")
+
+
+def _load(report: BenchReport) -> Iterator[Block]:
+    from graphopt.tables import Table
+
+    rows = tuple(
+        (
+            shown(entry.label, 80),
+            str(each.concurrency),
+            f"{each.per_second:.1f}",
+            milliseconds(each.median_ms),
+            milliseconds(each.p90_ms),
+        )
+        for entry in report.entries
+        for each in entry.throughput
+    )
+    header = ("", "callers", "per second", "median", "p90")
+    if rows:
+        yield TableBlock(Table(header, rows, "Closed loop: each caller waits for its result", frozenset({1, 2, 3, 4})))
+    opened = tuple(
+        (
+            shown(entry.label, 80),
+            f"{entry.open_load.rate:.1f}",
+            str(entry.open_load.requests),
+            milliseconds(entry.open_load.median_ms),
+            milliseconds(entry.open_load.p90_ms),
+            milliseconds(entry.open_load.p99_ms),
+            f"{entry.open_load.behind:.1%}",
+        )
+        for entry in report.entries
+        if entry.open_load is not None
+    )
+    header_open = ("", "per second", "requests", "median", "p90", "p99", "began late")
+    if opened:
+        title = "Open loop: requests at random moments, timed from when each was due"
+        yield TableBlock(Table(header_open, opened, title, frozenset(range(1, 7))))
+
+
+def _details(report: BenchReport) -> Iterator[Block]:
+    for entry in report.entries:
+        yield facts(
+            (
+                ("model", entry.model),
+                ("SHA-256", entry.sha256),
+                ("provider", f"{entry.ep} (software adapter)" if entry.software else entry.ep),
+                *((f"chosen {key}", value) for key, value in entry.chosen.items()),
+                ("file", human_bytes(entry.file_bytes)),
+                ("parameters", human_count(entry.parameters)),
+                ("nodes", entry.nodes),
+                ("MACs (symbolic sizes as 1)", human_count(entry.macs)),
+                ("energy", "" if entry.energy_j is None else f"{entry.energy_j:.4g} J"),
+            ),
+            shown(entry.label, 100),
+        )

@@ -1,0 +1,52 @@
+"""Read result files back: what `--format json` printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from graphopt.errors import TaskError
+from graphopt.measure.compare import Comparison
+from graphopt.measure.records import BenchReport
+from graphopt.pipeline.report import Report
+
+__all__ = ["Found", "read_results"]
+
+Found = Report | BenchReport | Comparison
+
+
+def read_results(path: Path) -> list[Found]:
+    """Return the results in a file, in the order in which they stand there.
+
+    Raises `TaskError` if it cannot be read or holds none.
+    """
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TaskError("no result can be read", where=f"{path}: {reason}") from error
+    try:
+        found = list(_results(data))
+    except msgspec.ValidationError as error:
+        advice = "was it made by another version of graphopt?"
+        raise TaskError("a result that is not whole", where=f"{path}: {error}", advice=advice) from error
+    if not found:
+        advice = "give what `graphopt optimize`, `bench`, `compare` or `demo` print with --format json"
+        raise TaskError("no result of graphopt", where=str(path), advice=advice)
+    return found
+
+
+def _results(data: Any) -> Iterator[Found]:
+    if not isinstance(data, dict):
+        return
+    if "entries" in data and "environment_hash" in data:
+        yield msgspec.convert(data, BenchReport)
+    elif "steps" in data and "verification" in data:
+        yield msgspec.convert(data, Report)
+    elif "ratio" in data and "numbers" in data:
+        yield msgspec.convert(data, Comparison)
+    for inner in (*data.get("reports", ()), data.get("report"), data.get("comparison")):
+        yield from _results(inner)
