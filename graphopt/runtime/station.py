@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graphopt.runtime.crowd import run_closed, run_open
 from graphopt.runtime.frames import Array
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ class Station:
         self.opened: Opened | None = None
         self.feeds: dict[str, Mapping[str, Array]] = {}
         self.bound: dict[str, Callable[[], object]] = {}
+        self.empty: int | None = None
+        self.again: Callable[[], Opened] | None = None
+        self.cores = _cores()
 
     def ping(self, _: dict[str, Any], arrays: list[Array]) -> Reply:
         """Answer with the process id and what was sent."""
@@ -46,20 +51,22 @@ class Station:
         return {"reason": provider(request["ep"]).why_not(RunOptions(**request.get("options", {})))}, []
 
     def open(self, request: dict[str, Any], _: list[Array]) -> Reply:
-        """Open a model; memory before and after tells what the runtime alone takes."""
+        """Open a model for `callers` that run it at once; the peak of memory before it is what the runtime takes."""
         from graphopt.runtime.providers import provider
         from graphopt.runtime.providers.interface import NotUsable, RunOptions
 
         self.opened, self.bound = None, {}
         _trim()
-        _pin(request["options"]["threads"])
+        _pin(self.cores, request["options"]["threads"] * request.get("callers", 1))
         kind = provider(request["ep"])
         if reason := kind.why_not(RunOptions(**request["options"])):
             return {"not_usable": reason}, []
-        empty = _peak_bytes()
+        # The runtime is imported by now, and the peak of what was opened before is not taken for that of the runtime.
+        self.empty = empty = _peak_bytes() if self.empty is None else self.empty
+        self.again = functools.partial(kind.open, request["path"], RunOptions(**request["options"]))
         begin = time.perf_counter()
         try:
-            self.opened = kind.open(request["path"], RunOptions(**request["options"]))
+            self.opened = self.again()
         except NotUsable as error:
             return {"not_usable": str(error)}, []
         seconds = time.perf_counter() - begin
@@ -79,7 +86,7 @@ class Station:
         run()
         first = time.perf_counter() - begin
         warm = first
-        for _again in range(_WARM_UPS):
+        for _again in range(request.get("warm_ups", _WARM_UPS)):
             begin = time.perf_counter()
             run()
             warm = time.perf_counter() - begin
@@ -98,6 +105,20 @@ class Station:
             run()
             seconds[index] = clock() - begin
         return {}, [seconds]
+
+    def closed_load(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Let `callers` run at once for some `seconds`; the seconds of each inference come back as one array."""
+        spent, taken = run_closed(self._crowd(request["key"], request["callers"]), request["seconds"])
+        return {"seconds": spent}, [taken]
+
+    def open_load(self, request: dict[str, Any], arrays: list[Array]) -> Reply:
+        """Run one inference for each moment of an array; latencies and who had to wait come back.
+
+        After `seconds` no more are begun; their latencies are missing.
+        """
+        runs = self._crowd(request["key"], request["servers"])
+        spent, latencies, waited = run_open(runs, arrays[0], request["seconds"])
+        return {"seconds": spent}, [latencies, waited]
 
     def outputs(self, request: dict[str, Any], _: list[Array]) -> Reply:
         """Run once and return the outputs; those that are no arrays are left out and named."""
@@ -121,6 +142,13 @@ class Station:
         """Return the peak of resident memory so far."""
         return {"peak_bytes": _peak_bytes()}, []
 
+    def _crowd(self, key: str, count: int) -> list[Callable[[], object]]:
+        """Bind the model, or as many of it as it takes, for `count` callers at once."""
+        self.bound = {}
+        first = self._open
+        others = [first if first.parallel or self.again is None else self.again() for _ in range(count - 1)]
+        return [each.bind(self.feeds[key]) for each in (first, *others)]
+
     @property
     def _open(self) -> Opened:
         if self.opened is None:
@@ -133,12 +161,15 @@ class Station:
         return self.bound[key]
 
 
-def _pin(threads: int) -> None:
-    """Keep this process on as many cores as it has threads, the last ones; the same for all, as cores differ."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        if threads < len(cores):
-            os.sched_setaffinity(0, cores[-threads:])
+def _cores() -> list[int]:
+    """List the cores that this process may use; empty where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _pin(cores: list[int], threads: int) -> None:
+    """Keep this process on as many of `cores` as it has threads, the last ones; the same for all, as cores differ."""
+    if cores:
+        os.sched_setaffinity(0, cores[-threads:])
 
 
 def _trim() -> None:

@@ -51,8 +51,10 @@ class Contender:
 class Stand:
     """A contender in its own process. What it is asked for raises `RequestError` or `WorkerDied` if it fails."""
 
-    def __init__(self, contender: Contender, limits: Limits = _LIMITS) -> None:
+    def __init__(self, contender: Contender, limits: Limits = _LIMITS, *, warm_ups: int = 2, callers: int = 1) -> None:
         self.contender = contender
+        self.warm_ups = warm_ups
+        self.callers = callers
         self.facts: dict[str, Any] = {}
         self._limits = limits
         # In small pages, where the weights happen to lie makes equal processes differ by some percent.
@@ -66,6 +68,11 @@ class Stand:
     def __exit__(self, *_: object) -> None:
         self._worker.close()
 
+    def restart(self) -> None:
+        """Replace the process by one that knows nothing yet."""
+        self._worker.close()
+        self._worker.start()
+
     def ask(self, op: str, arrays: Sequence[Array] = (), **request: Any) -> tuple[dict[str, Any], list[Array]]:
         """Ask the process to serve `op`."""
         return self._worker.request(op, request, arrays, self._limits)
@@ -77,7 +84,7 @@ class Stand:
         """
         one = self.contender
         options = {"threads": 1, **one.options, "config": dict(one.options.get("config", {}))}
-        reply, _ = self.ask("open", ep=one.ep, path=str(one.path.resolve()), options=options)
+        reply, _ = self.ask("open", ep=one.ep, path=str(one.path.resolve()), options=options, callers=self.callers)
         if "not_usable" in reply:
             raise MeasureError(
                 f"{one.ep} would not run {one.path.name}",
@@ -93,7 +100,7 @@ class Stand:
 
     def first(self) -> tuple[float, float]:
         """Run the first inference and some more; return the seconds of the first and of the last."""
-        reply, _ = self.ask("first", key="")
+        reply, _ = self.ask("first", key="", warm_ups=self.warm_ups)
         return reply["first"], reply["warm"]
 
     def batch(self, count: int) -> Array:
