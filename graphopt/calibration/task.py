@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +25,10 @@ MAX_ARRAY_BYTES = 4 << 30
 
 
 class Task:
-    """Data under a name; `calibration(n)` yields at most `n` feeds, each a dict from input name to array."""
+    """Data under a name; each feed is a dict from input name to array.
+
+    `module` is what a Python task defines, None for other forms, which hold feeds for calibration alone.
+    """
 
     def __init__(
         self, name: str, calibration: Callable[[int], Iterator[Feed]], module: ModuleType | None = None
@@ -39,22 +43,64 @@ class Task:
         Raises `TaskError`, with the sample's index, for a feed that is not a dict of numeric arrays, and if the task's
         own code raises.
         """
-        for index, feed in enumerate(self._given(count)):
+        return self._feeds(self._calibration, count, "sample")
+
+    @property
+    def has_score(self) -> bool:
+        """Whether results can be scored: the task defines evaluation(n) and score(outputs)."""
+        return all(callable(getattr(self.module, name, None)) for name in ("evaluation", "score"))
+
+    def evaluation(self, count: int) -> Iterator[Feed]:
+        """Yield at most `count` feeds for the verdict, to be read once.
+
+        Raises `TaskError` as `calibration` does, and if the task defines none.
+        """
+        return self._feeds(self._defined("evaluation"), count, "evaluation item")
+
+    def score(self, outputs: Sequence[Sequence[Any]], part: str = "") -> float:
+        """Return the task's score of the model's outputs for each item; higher is better.
+
+        `part` names the items where they are not those of `evaluation`, such as `validation`.
+
+        Raises `TaskError` if the task defines no score, its code raises, or what it returns is no finite number.
+        """
+        scored = self._defined("score")
+        given = [list(one) for one in outputs]
+        try:
+            found = scored(given, part=part) if part else scored(given)
+            value = float(found)
+        except GraphOptError:
+            raise
+        except Exception as error:
+            raise TaskError(f"{self.name!r} cannot score: {type(error).__name__}: {error}") from error
+        if not math.isfinite(value):
+            raise TaskError(f"{self.name!r} scores {value}", where=f"on {len(given)} items")
+        return value
+
+    def _defined(self, name: str) -> Callable[..., Any]:
+        found = getattr(self.module, name, None)
+        if not callable(found):
+            raise TaskError(f"{self.name!r} defines no {name}", advice="see the contract of --task")
+        defined: Callable[..., Any] = found
+        return defined
+
+    def _feeds(self, source: Callable[[int], Iterator[Feed]], count: int, kind: str) -> Iterator[Feed]:
+        for index, feed in enumerate(self._given(source, count, kind)):
             if not isinstance(feed, dict) or not feed:
-                raise TaskError(f"sample {index} of {self.name} is no dict from input name to array")
+                raise TaskError(f"{kind} {index} of {self.name} is no dict from input name to array")
             yield {str(name): np.asarray(array) for name, array in feed.items()}
 
-    def _given(self, count: int) -> Iterator[Any]:
+    def _given(self, source: Callable[[int], Iterator[Feed]], count: int, kind: str) -> Iterator[Any]:
         done = 0
         try:
-            for feed in itertools.islice(self._calibration(count), count):
+            for feed in itertools.islice(source(count), count):
                 yield feed
                 done += 1
         except GraphOptError:
             raise
         except Exception as error:
             raise TaskError(
-                f"{self.name!r} cannot give its samples: {type(error).__name__}: {error}", where=f"at sample {done}"
+                f"{self.name!r} cannot give its samples: {type(error).__name__}: {error}", where=f"at {kind} {done}"
             ) from error
 
 

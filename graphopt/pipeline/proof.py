@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from graphopt.runtime.tolerance import Tolerance
 from graphopt.runtime.verdict import Verification
 from graphopt.runtime.verify import Budget, Verifier
 
-__all__ = ["Proof", "check_manifest", "compare_files"]
+__all__ = ["Proof", "check_manifest", "checked_feeds", "compare_files", "task_feeds"]
 
 
 class Proof:
@@ -83,11 +84,23 @@ def task_feeds(task: str, samples: int, model: Model) -> tuple[Feed, ...]:
 
     Raises `TaskError` with the sample's index.
     """
+    needed = [value.name or "" for value in model.graph.inputs if not value.is_initializer()]
+    feeds = checked_feeds(load_task(task, needed).calibration(samples), model)
+    if not feeds:
+        raise TaskError(f"task {task!r} holds no sample")
+    return feeds
+
+
+def checked_feeds(given: Iterable[Feed], model: Model) -> tuple[Feed, ...]:
+    """Check the names, element types and ranks of feeds against the model's inputs, and return them.
+
+    Raises `TaskError` with the sample's index.
+    """
     inputs = {value.name or "": value for value in model.graph.inputs}
     needed = [name for name, value in inputs.items() if not value.is_initializer()]
     facts = Facts(model)
     feeds: list[Feed] = []
-    for index, feed in enumerate(load_task(task, needed).calibration(samples)):
+    for index, feed in enumerate(given):
         for name, array in feed.items():
             if name not in inputs:
                 raise TaskError(f"sample {index} feeds {name!r}, which is no input", advice=nearest(name, inputs))
@@ -100,8 +113,6 @@ def task_feeds(task: str, samples: int, model: Model) -> tuple[Feed, ...]:
         if missing is not None:
             raise TaskError(f"sample {index} lacks input {missing!r}")
         feeds.append(feed)
-    if not feeds:
-        raise TaskError(f"task {task!r} holds no sample")
     return tuple(feeds)
 
 
