@@ -78,7 +78,7 @@ class OrtOpened:
         try:
             self.session = ort.InferenceSession(path, made, providers=providers, enable_fallback=0)
         except Exception as error:
-            if "disable_cpu_ep_fallback" in str(error):
+            if "fallback to CPU EP has been explicitly disabled" in str(error):
                 raise NotUsable(f"{wanted} leaves nodes of it to the CPU, which --strict forbids") from error
             if wanted:
                 raise NotUsable(f"{wanted} does not open it: {reason(str(error))}") from error
@@ -88,6 +88,17 @@ class OrtOpened:
         self.chosen = {"runtime": f"onnxruntime {ort.__version__}", **options.config, **chosen}
         self.software = False
         self.parallel = True
+        if wanted:
+            self._check(wanted)
+
+    def _check(self, wanted: str) -> None:
+        """Make sure that `wanted` runs something: a session falls back to the CPU without a word."""
+        if wanted not in self.session.get_providers():
+            raise NotUsable(f"{wanted} would not run it: onnxruntime falls back to {self.session.get_providers()[0]}")
+        placed = self.placement() or {}
+        if not placed.get(wanted):
+            others = ", ".join(f"{len(nodes)} on {name}" for name, nodes in placed.items()) or "there are none"
+            raise NotUsable(f"no node of it would run on {wanted} ({others})")
 
     def run(self, feed: Mapping[str, Array]) -> list[Any]:
         """Return the outputs of one inference."""
