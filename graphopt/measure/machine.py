@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-import os
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
 
 from graphopt.pipeline.report import versions
+from graphopt.runtime.limits import Limits
 from graphopt.runtime.machine import machine
+from graphopt.runtime.process import RequestError, Worker, WorkerDied
+from graphopt.runtime.providers import NAMES
 from graphopt.tables import Table
 
 __all__ = ["machine_table"]
 
+USABLE = "usable"
+_STATION = "graphopt.runtime.station:Station"
+_LIMITS = Limits(wall_seconds=60)
+_RUNTIMES = {
+    "cpu": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
+    "cuda": ("onnxruntime-gpu",),
+    "tensorrt": ("onnxruntime-gpu",),
+    "openvino": ("openvino",),
+    "ort-openvino": ("onnxruntime-openvino",),
+    "webgpu": ("onnxruntime-ep-webgpu",),
+}
+"""The packages that may bring a provider."""
+
 
 def machine_table() -> Table:
-    """Return versions, machine and execution providers as one table."""
-    rows = [*versions().items(), *machine().items(), ("execution providers", ", ".join(_providers()))]
-    return Table(("", "here"), tuple((name, text) for name, text in rows))
+    """Return versions, machine and execution providers as one table; each provider is asked in its own process."""
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        providers = list(zip(NAMES, pool.map(_provider, NAMES), strict=True))
+    rows = [*versions().items(), *machine().items(), *((f"--ep {name}", text) for name, text in providers)]
+    return Table(("", "here"), tuple(rows))
 
 
-def _providers() -> list[str]:
-    # onnxruntime would send usage data to its makers, and leave a file in the temporary folder.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
+def _provider(name: str) -> str:
+    """Say whether a provider is usable, by which package, or why not."""
+    if reason := _why_not(name):
+        return f"no: {reason}"
+    packages = ((package, _version(package)) for package in _RUNTIMES[name])
+    return f"{USABLE}: {', '.join(f'{package} {number}' for package, number in packages if number)}"
 
-    return list(onnxruntime.get_available_providers())
+
+def _why_not(name: str) -> str:
+    with Worker(_STATION) as worker:
+        try:
+            return str(worker.request("why_not", {"ep": name}, limits=_LIMITS)[0]["reason"])
+        except (RequestError, WorkerDied) as error:
+            return error.what
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -61,7 +61,8 @@ def test_diff_is_data(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_env_and_passes_are_data(capsys: pytest.CaptureFixture[str]) -> None:
     machine = data(capsys, "env")
     assert isinstance(machine, dict)
-    assert "CPUExecutionProvider" in machine["execution providers"]
+    assert machine["--ep cpu"].startswith("usable: onnxruntime")
+    assert machine["--ep cuda"].startswith(("usable: ", "no: "))
     described = data(capsys, "passes", "fold-constants")
     assert isinstance(described, dict)
     assert [row["option"] for row in described["options"]] == ["max-bytes"]
