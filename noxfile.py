@@ -58,6 +58,13 @@ def full(session: nox.Session) -> None:
 
 
 @nox.session
+def check(session: nox.Session) -> None:
+    """Ask the real OpenVINO and the parser and builder of TensorRT-RTX; neither needs a GPU."""
+    session.install("-e", ".[test,openvino,tensorrt-check]")
+    session.run("pytest", "tests/measure/test_check.py", "-m", "slow or not slow", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure what has a bound on time."""
     session.install("-e", ".")

@@ -1,4 +1,4 @@
-"""The commands that only look: inspect, diff, check, verify, compare."""
+"""The commands that only look: inspect, diff, verify, compare."""
 
 from __future__ import annotations
 
@@ -50,24 +50,6 @@ def diff(a: str, b: str, *, form: str, quiet: bool, **_: Any) -> None:
     if form != "json":
         tables = [table for table in tables if table.rows] or [Table(("", "A", "B"), (("no difference", "", ""),))]
     show_tables(tables, form, quiet=quiet)
-
-
-@click.command()
-@click.argument("model")
-@common("table", "json")
-def check(model: str, *, form: str, quiet: bool, **_: Any) -> None:
-    """Check that MODEL is a valid model; exit 3 and say what is wrong if it is not."""
-    from graphopt.cli.output import show_json
-    from graphopt.graph.load import load
-    from graphopt.tables import plain
-
-    loaded = load(Path(model))
-    if form == "json":
-        show_json({"model": model, "valid": True, "remarks": loaded.remarks})
-    elif not quiet:
-        sys.stdout.write(f"{plain(model)}: valid\n")
-        for remark in loaded.remarks:
-            sys.stdout.write(f"note: {plain(remark)}\n")
 
 
 @click.command()
@@ -141,4 +123,4 @@ def compare(a: str, b: str, *, form: str, quiet: bool, **given: Any) -> None:
         sys.stdout.write(outcome.verdict + "\n")
 
 
-COMMANDS = (inspect, diff, check, verify, compare)
+COMMANDS = (inspect, diff, verify, compare)
