@@ -5,7 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from graphopt import __version__
-from graphopt.cli import checking, debugging, environment, looking, measuring, reporting, rewriting
+from graphopt.cli import checking, debugging, environment, looking, measuring, profiling, reporting, rewriting
 
 __all__ = ["app"]
 
@@ -20,6 +20,6 @@ def app() -> None:
     """
 
 
-for _module in (rewriting, looking, checking, measuring, reporting, debugging, environment):
+for _module in (rewriting, looking, checking, measuring, profiling, reporting, debugging, environment):
     for _command in _module.COMMANDS:
         app.add_command(_command)
