@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common, drawing
+from graphopt.cli.choices import common, drawing, reporting
 from graphopt.cli.rewriting import Progress
 
 __all__ = ["COMMANDS"]
@@ -30,6 +30,7 @@ __all__ = ["COMMANDS"]
 )
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Nodes to list; JSON has all.")
 @drawing
+@reporting
 @common()
 def profile(model: str, after: str | None, *, top: int, form: str, quiet: bool, **given: Any) -> None:
     """Say where the time of MODEL goes, by node, operator and module, and how far it is from the machine's roof.
@@ -37,13 +38,16 @@ def profile(model: str, after: str | None, *, top: int, form: str, quiet: bool, 
     With AFTER, say what changed from MODEL to it.
     """
     from graphopt.cli.output import show_json, show_tables
+    from graphopt.cli.reporting import write_page
     from graphopt.measure.profile import ProfileOptions
     from graphopt.measure.profile import profile as run
     from graphopt.report.profiled import profile_lines, profile_tables
 
     given.pop("debug")
+    page = given.pop("page")
     with Progress(quiet=quiet or form != "table") as progress:
         report = run(model, after, ProfileOptions(**given), progress.step)
+    write_page(page, [report])
     if form == "json" and not quiet:
         show_json(report)
         return

@@ -7,15 +7,15 @@ from html import escape
 from pathlib import Path
 
 from graphopt.errors import OutputError
-from graphopt.measure.compare import Comparison
+from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.records import BenchReport
 from graphopt.pipeline.report import Report
 from graphopt.report.exhibits import Exhibits
 from graphopt.report.measured import bench_tables
 from graphopt.report.page.bench import bench_chapter
-from graphopt.report.page.blocks import Chapter
-from graphopt.report.page.compared import compared_chapter
+from graphopt.report.page.blocks import Chapter, TableBlock
 from graphopt.report.page.optimized import optimized_chapter
+from graphopt.report.page.profiled import profile_chapter
 from graphopt.report.page.svg import shown
 from graphopt.report.results import Found
 from graphopt.report.views import report_tables
@@ -65,8 +65,10 @@ def _lines(result: Found) -> Iterator[str]:
 def _viewed(result: Found) -> tuple[Chapter, list[Table]]:
     if isinstance(result, BenchReport):
         return bench_chapter(result), bench_tables(result)
-    if isinstance(result, Comparison):
-        return compared_chapter(result), [result.table()]
+    if isinstance(result, ProfileReport):
+        chapter = profile_chapter(result)
+        blocks = [block for section in chapter.sections[:-1] for block in section.blocks]
+        return chapter, [block.table for block in blocks if isinstance(block, TableBlock)]
     return optimized_chapter(result, Exhibits()), _changes(result)
 
 

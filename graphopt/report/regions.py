@@ -99,8 +99,9 @@ def _region(step: Step, old: _Names, new: _Names) -> Region | None:
     if start is None and end is None:
         return None
     left = _near([start]) if start is not None else []
-    right = _near(new.seeds(step.node, left))
-    left = left or _near(old.seeds(step.node, right))
+    # Without the node itself, what is left of its surroundings is wide enough already.
+    right = _near(new.seeds(step.node, left), 2 if end is not None else 0)
+    left = left or _near(old.seeds(step.node, right), 0)
     before = _part(left, old, new, "removed")
     return Region(step.number, step.rule, step.node, before, _part(right, new, old, "added"))
 
@@ -110,11 +111,11 @@ def _neighbours(node: Node) -> list[Node]:
     return [each for each in found if each.graph is node.graph and each.op_type != "Constant"]
 
 
-def _near(seeds: Sequence[Node]) -> list[Node]:
+def _near(seeds: Sequence[Node], hops: int = 2) -> list[Node]:
     """Return the nodes nearest to the seeds, breadth first, at most so many."""
     found = dict.fromkeys(seeds[:MOST_BOXES])
     edge = list(found)
-    for _ in range(2):
+    for _ in range(hops):
         reached = dict.fromkeys(other for node in edge for other in _neighbours(node) if other not in found)
         edge = list(reached)[: MOST_BOXES - len(found)]
         found.update(dict.fromkeys(edge))

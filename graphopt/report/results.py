@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from graphopt.errors import TaskError
-from graphopt.measure.compare import Comparison
+from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.records import BenchReport
 from graphopt.pipeline.report import Report
 
 __all__ = ["Found", "read_results"]
 
-Found = Report | BenchReport | Comparison
+Found = Report | BenchReport | ProfileReport
 
 
 def read_results(path: Path) -> list[Found]:
@@ -34,7 +34,7 @@ def read_results(path: Path) -> list[Found]:
         advice = "was it made by another version of graphopt?"
         raise TaskError("a result that is not whole", where=f"{path}: {error}", advice=advice) from error
     if not found:
-        advice = "give what `graphopt optimize`, `bench`, `compare` or `demo` print with --format json"
+        advice = "give what `graphopt optimize`, `bench`, `compare`, `profile` or `demo` print with --format json"
         raise TaskError("no result of graphopt", where=str(path), advice=advice)
     return found
 
@@ -46,7 +46,7 @@ def _results(data: Any) -> Iterator[Found]:
         yield msgspec.convert(data, BenchReport)
     elif "steps" in data and "verification" in data:
         yield msgspec.convert(data, Report)
-    elif "ratio" in data and "numbers" in data:
-        yield msgspec.convert(data, Comparison)
+    elif "models" in data and "peaks" in data:
+        yield msgspec.convert(data, ProfileReport)
     for inner in (*data.get("reports", ()), data.get("report"), data.get("comparison")):
         yield from _results(inner)

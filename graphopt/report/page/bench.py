@@ -19,9 +19,10 @@ from graphopt.report.page.charts import (
     Series,
     legend,
 )
-from graphopt.report.page.facts import facts, milliseconds, reproduction, times
+from graphopt.report.page.facts import file_name, milliseconds, reproduction, times
 from graphopt.report.page.svg import shown
 from graphopt.report.views import human_bytes, human_count
+from graphopt.tables import Table
 
 __all__ = ["bench_chapter", "bench_verdict"]
 
@@ -43,7 +44,10 @@ def bench_chapter(report: BenchReport, command: str = "") -> Chapter:
     )
     verdict, tone = bench_verdict(report)
     made = (*_sections(report), reproduction(run, report.environment, report.versions))
-    return Chapter("Measurement", verdict, tone, tuple(_cards(report)), tuple(_loud(report)), made)
+    names = list(dict.fromkeys(file_name(entry.model) for entry in report.entries))
+    title = f"Measurement of {shown(names[0], 60)}" if names else "Measurement"
+    title += f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return Chapter(title, verdict, tone, tuple(_cards(report)), tuple(_loud(report)), made)
 
 
 def bench_verdict(report: BenchReport) -> tuple[str, str]:
@@ -56,16 +60,26 @@ def bench_verdict(report: BenchReport) -> tuple[str, str]:
     if not timed:
         latency = None if base.latency is None else base.latency.median_ms
         return (f"{name}: {milliseconds(latency)}" if latency else f"{name} was not timed"), "note"
-    differing = [entry for entry in timed if entry.ratio and not entry.ratio.no_difference]
+    wrong = [entry for entry in timed if entry.quality is not None and entry.quality.wrong]
+    if len(wrong) == len(timed):
+        return f"Nothing else computes the same as {name}.", "bad"
+    said = f" Not the same results: {', '.join(shown(entry.label, 60) for entry in wrong)}." if wrong else ""
+    text, tone = _fastest(name, [entry for entry in timed if entry not in wrong])
+    return text + said, "bad" if wrong else tone
+
+
+def _fastest(base: str, entries: list[Entry]) -> tuple[str, str]:
+    """Say which of the entries that compute the same as the base is the fastest."""
+    differing = [entry for entry in entries if entry.ratio and not entry.ratio.no_difference]
     if not differing:
-        return f"No difference in latency from {name} beyond the noise.", "note"
+        return f"No difference in latency from {base} beyond the noise.", "note"
     best = min(differing, key=lambda entry: entry.ratio.median if entry.ratio else 1.0)
     ratio = best.ratio
     if ratio is None or ratio.median >= 1:
-        return f"{name} is the fastest.", "note"
+        return f"{base} is the fastest.", "note" if len(entries) > 1 else "warn"
     error = "" if best.quality is None or best.quality.error is None else f", with an error of {best.quality.error:.1e}"
     interval = f"95 % interval of the ratio {ratio.low:.3f} to {ratio.high:.3f}"
-    return f"{shown(best.label, 80)} is {times(ratio.median)} as {name} ({interval}){error}.", "good"
+    return f"{shown(best.label, 80)} is {times(ratio.median)} as {base} ({interval}){error}.", "good"
 
 
 def _cards(report: BenchReport) -> Iterator[Card]:
@@ -205,8 +219,6 @@ def _quality(timed: list[tuple[int, Entry]]) -> Iterator[Section]:
 
 
 def _load(report: BenchReport) -> Iterator[Block]:
-    from graphopt.tables import Table
-
     rows = tuple(
         (
             shown(entry.label, 80),
@@ -241,18 +253,20 @@ def _load(report: BenchReport) -> Iterator[Block]:
 
 
 def _details(report: BenchReport) -> Iterator[Block]:
-    for entry in report.entries:
-        yield facts(
-            (
-                ("model", entry.model),
-                ("SHA-256", entry.sha256),
-                ("provider", f"{entry.ep} (software adapter)" if entry.software else entry.ep),
-                *((f"chosen {key}", value) for key, value in entry.chosen.items()),
-                ("file", human_bytes(entry.file_bytes)),
-                ("parameters", human_count(entry.parameters)),
-                ("nodes", entry.nodes),
-                ("MACs (symbolic sizes as 1)", human_count(entry.macs)),
-                ("energy", "" if entry.energy_j is None else f"{entry.energy_j:.4g} J"),
-            ),
+    header = ("", "model", "provider", "file", "parameters", "nodes", "MACs", "energy", "chosen", "SHA-256")
+    rows = tuple(
+        (
             shown(entry.label, 100),
+            shown(file_name(entry.model)),
+            f"{entry.ep} (software adapter)" if entry.software else entry.ep,
+            human_bytes(entry.file_bytes),
+            human_count(entry.parameters),
+            str(entry.nodes),
+            human_count(entry.macs),
+            "-" if entry.energy_j is None else f"{entry.energy_j:.4g} J",
+            shown(", ".join(f"{key} {value}" for key, value in entry.chosen.items())),
+            entry.sha256[:12],
         )
+        for entry in report.entries
+    )
+    yield TableBlock(Table(header, rows, "MACs with symbolic sizes as 1", frozenset(range(3, 8))))

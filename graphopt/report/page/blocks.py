@@ -62,12 +62,12 @@ class ChartBlock:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Charts beside each other where there is room, `share` of the width for each."""
+    """Charts beside each other in 2 or 3 columns where there is room."""
 
     kind: ClassVar[str] = "beside"
 
     charts: tuple[ChartBlock, ...]
-    caption: str = ""
+    columns: int = 2
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Listing:
     @property
     def first(self) -> tuple[tuple[int, str, str, str, str, int], ...]:
         """The rows seen without a script."""
-        return self.rows[:50]
+        return self.rows[:25]
 
     @property
     def rules(self) -> list[str]:

@@ -33,7 +33,7 @@ def axis_x(picture: Element, scale: Scale, top: float, bottom: float, title: str
     for tick in scale.ticks(count):
         x = scale(tick)
         element("line", picture, x1=x, x2=x, y1=top, y2=bottom, class_="grid")
-        element("text", picture, number(tick), x=x, y=bottom + 16, text_anchor="middle", class_="tick")
+        element("text", picture, scale.text(tick, count), x=x, y=bottom + 16, text_anchor="middle", class_="tick")
     middle = (scale.start + scale.end) / 2
     element("text", picture, title, x=middle, y=bottom + 36, text_anchor="middle", class_="axis")
 
@@ -42,7 +42,7 @@ def axis_y(picture: Element, scale: Scale, left: float, right: float, title: str
     """Draw grid lines and tick labels of a vertical axis; its title stands above it."""
     for tick in scale.ticks(4):
         y = scale(tick)
-        text = f"{tick:.0%}" if percent else number(tick)
+        text = f"{tick:.0%}" if percent else scale.text(tick, 4)
         element("line", picture, x1=left, x2=right, y1=y, y2=y, class_="grid")
         element("text", picture, text, x=left - 6, y=y + 4, text_anchor="end", class_="tick")
     element("text", picture, title, x=4, y=11, class_="axis")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from graphopt.measure.compare import Comparison
+from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.records import BenchReport
 from graphopt.report.exhibits import exhibits
 from graphopt.report.page.bench import bench_chapter
 from graphopt.report.page.blocks import Chapter, Section, TableBlock
-from graphopt.report.page.compared import compared_chapter
 from graphopt.report.page.optimized import optimized_chapter
+from graphopt.report.page.profiled import profile_chapter
 from graphopt.report.page.render import write
 from graphopt.report.results import Found
 from graphopt.tables import Table
@@ -46,8 +46,8 @@ def chapter(result: Found, command: str = "", models: tuple[str, str] | None = N
     """Return the chapter of one result."""
     if isinstance(result, BenchReport):
         return bench_chapter(result, command)
-    if isinstance(result, Comparison):
-        return compared_chapter(result, command)
+    if isinstance(result, ProfileReport):
+        return profile_chapter(result, command)
     before, after = models or (result.model, result.output)
     seen = exhibits(before, result.before_sha256, after, result.after_sha256, result.steps)
     return optimized_chapter(result, seen, command)

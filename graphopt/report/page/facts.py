@@ -41,14 +41,9 @@ def reproduction(
     pairs: Iterable[tuple[str, object]], environment: Mapping[str, Any], versions: Mapping[str, str]
 ) -> Section:
     """Say what to run, and where this ran."""
-    return Section(
-        "How it was made",
-        (
-            facts(pairs, "Run"),
-            facts(environment.items(), "Environment"),
-            facts(versions.items(), "Versions"),
-        ),
-    )
+    more = {name: text for name, text in versions.items() if environment.get(name) != text}
+    blocks = (facts(pairs, "Run"), facts(environment.items(), "Environment"), facts(more.items(), "Versions"))
+    return Section("How it was made", tuple(block for block in blocks if block.table.rows))
 
 
 def _text(value: object) -> str:

@@ -16,6 +16,7 @@ from graphopt.report.page.blocks import (
     Listing,
     Loud,
     Section,
+    SideBySide,
     TableBlock,
     Viewer,
 )
@@ -99,7 +100,7 @@ def _cards(report: Report) -> Iterator[Card]:
 
 def _change(label: str, before: float, after: float, show: object) -> Card:
     text = show if callable(show) else str
-    value = "unchanged" if before == after or not before else f"{(after - before) / before:+.1%}"
+    value = "same" if before == after or not before else f"{(after - before) / before:+.1%}"
     note = text(after) if before == after else f"{text(before)} → {text(after)}"
     return Card(label, value, note, "good" if after < before else "")
 
@@ -162,9 +163,17 @@ def latency_section(latency: LatencyRecord) -> Section:
 
 
 def _histograms(models: Exhibits) -> Iterator[Block]:
-    for each in models.histograms:
-        chart = Histogram(each.name, each.edges, each.before, each.after)
-        yield ChartBlock(chart, f"changed by {each.change:.2%} of its norm", title=shown(each.name, 120))
+    yield SideBySide(
+        tuple(
+            ChartBlock(
+                Histogram(each.name, each.edges, each.before, each.after),
+                f"changed by {each.change:.2%} of its norm",
+                title=shown(each.name, 120),
+            )
+            for each in models.histograms
+        ),
+        columns=3,
+    )
 
 
 def _rewrites(report: Report, models: Exhibits) -> Iterator[Block]:

@@ -67,7 +67,7 @@
     });
   }
 
-  const PAGE = 50;
+  const PAGE = 25;
   for (const listing of all(".listing")) {
     const { rules, kinds, rows } = JSON.parse(listing.querySelector("script").textContent);
     const [search, rule, kind] = ["input", ".rule", ".kind"].map((name) => listing.querySelector(name));

@@ -30,11 +30,21 @@ class Scale:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             stride = max(1, math.ceil((last - first + 1) / count))
             return [10.0**power for power in range(first, last + 1, stride)]
-        raw = (self.high - self.low) / max(count, 1)
-        unit = 10.0 ** math.floor(math.log10(raw))
-        step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= raw * 0.999)
+        step = self._step(count)
         first = math.ceil(self.low / step - 1e-9)
         return [step * index for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+    def text(self, tick: float, count: int = 5) -> str:
+        """Print a tick with as many digits as tell it from the next."""
+        if self.log or tick == 0:
+            return f"{tick:.0e}" if tick else "0"
+        digits = -math.floor(math.log10(self._step(count)) + 1e-9)
+        return f"{tick:.3e}" if digits > 6 or abs(tick) >= 1e6 else f"{tick:.{max(0, digits)}f}"
+
+    def _step(self, count: int) -> float:
+        raw = (self.high - self.low) / max(count, 1)
+        unit = 10.0 ** math.floor(math.log10(raw))
+        return unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= raw * 0.999)
 
     def _bend(self, value: float) -> float:
         return math.log10(value) if self.log else value
@@ -50,9 +60,9 @@ def spanning(
     finite = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
     low, high = (0.0 if zero else min(finite)), max(finite)
     if log:
-        span = max(high / low, 10.0) ** margin
-        low, high = (low / span, high * span) if high > low else (low / 3, high * 3)
-        return Scale(low, high, start, end, log=True)
+        # Whole powers of ten, so that there are at least two ticks.
+        bottom, top = math.floor(math.log10(low) - 0.1), math.ceil(math.log10(high) + 0.1)
+        return Scale(10.0**bottom, 10.0**top, start, end, log=True)
     span = (high - low) or abs(high) or 1.0
     return Scale(low if zero else low - span * margin, high + span * margin, start, end)
 
