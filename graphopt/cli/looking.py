@@ -1,4 +1,4 @@
-"""The commands that only look: inspect, diff, verify, compare."""
+"""The commands that only look: inspect, diff, verify."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common, drawing, reporting
+from graphopt.cli.choices import common, drawing
 from graphopt.errors import VerificationError
 
 __all__ = ["COMMANDS"]
@@ -83,44 +83,4 @@ def verify(a: str, b: str | None, *, manifest: bool, form: str, quiet: bool, **g
         raise VerificationError("the models could not be compared", where=record.detail)
 
 
-@click.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the runtime.")
-@click.option(
-    "--budget",
-    type=click.FloatRange(0.1),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time to spend on measuring.",
-)
-@drawing
-@reporting
-@common()
-def compare(a: str, b: str, *, form: str, quiet: bool, **given: Any) -> None:
-    """Compare A and B in numbers and in time, in turns, with A against itself as the noise floor."""
-    from graphopt.cli.output import show_json, show_tables
-    from graphopt.cli.reporting import write_page
-    from graphopt.measure.compare import compare_models
-
-    outcome = compare_models(
-        Path(a),
-        Path(b),
-        given["task"],
-        threads=given["threads"],
-        budget_s=given["budget"],
-        samples=given["samples"],
-        seed=given["seed"],
-        custom_ops=given["custom_ops"],
-    )
-    write_page(given["page"], [outcome])
-    if form == "json" and not quiet:
-        show_json(outcome)
-        return
-    show_tables([outcome.table()], form, quiet=quiet)
-    if form == "table" and not quiet:
-        sys.stdout.write(outcome.verdict + "\n")
-
-
-COMMANDS = (inspect, diff, verify, compare)
+COMMANDS = (inspect, diff, verify)

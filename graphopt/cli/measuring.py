@@ -1,94 +1,140 @@
-"""The commands that measure: bench."""
+"""The commands that measure: bench and compare."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common, drawing, reporting, split_names
+from graphopt.cli.choices import common, drawing, reporting
+from graphopt.cli.gating import checked_gates, hold
 from graphopt.cli.rewriting import Progress
+from graphopt.cli.timing import bench_options, checked_output, measuring
 from graphopt.errors import UsageError
 
+if TYPE_CHECKING:
+    from graphopt.measure.contenders import BenchOptions
+    from graphopt.measure.records import BenchReport
+
 __all__ = ["COMMANDS"]
+
+_LOUD = ("NOT ",)
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option(
-    "--ep", "eps", multiple=True, metavar="NAME", help="Execution providers, with commas or repeated [default: cpu]."
-)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the runtime.")
-@click.option(
-    "--budget",
-    "budget_s",
-    type=click.FloatRange(0.1),
-    default=20.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time to spend on timing.",
-)
-@click.option(
-    "--width",
-    type=click.FloatRange(0.0001),
-    default=0.01,
-    show_default=True,
-    help="Stop before when the intervals' half width is below this share.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["f32", "auto"]),
-    default="f32",
-    show_default=True,
-    help="Compute as the model says, or as the runtime likes (OpenVINO takes bf16 on some processors).",
-)
-@click.option(
-    "--software-adapter", "software", is_flag=True, help="Admit adapters that only imitate a GPU; they are not timed."
-)
-@click.option("--strict", is_flag=True, help="Fail if the provider leaves any node to the CPU.")
-@click.option(
-    "--config", "config", multiple=True, metavar="KEY=VALUE", help="An option for the runtime, verbatim; repeatable."
-)
+@measuring(20.0)
 @drawing
 @reporting
 @common()
 def bench(models: tuple[str, ...], *, form: str, quiet: bool, **given: Any) -> None:
-    """Measure MODELs on execution providers: in turns, each in a process of its own, the first being the base."""
-    from graphopt.cli.output import show_json, show_tables
-    from graphopt.cli.reporting import write_page
-    from graphopt.measure.bench import BenchOptions
-    from graphopt.measure.bench import bench as run
-    from graphopt.report.measured import bench_lines, bench_tables
+    """Measure MODELs on execution providers: in turns, each in a process of its own, the first being the base.
 
-    given.pop("debug")
-    page = given.pop("page")
-    options = BenchOptions(
-        **{**given, "eps": split_names(given["eps"]) or ("cpu",), "config": parse_config(given["config"])}
-    )
+    Beside each latency stand the error against the first model on the first provider, and the task's own score.
+    """
+    from graphopt.cli.reporting import write_page
+    from graphopt.measure.bench import bench as run
+    from graphopt.measure.figures import bench_figures
+    from graphopt.report.measured import bench_tables
+
+    options = bench_options(given)
+    alone = len(models) * len(options.eps) * len(options.threads) == 1
+    gates = checked_gates(given["gates"], unmeasured(options), alone=alone)
+    output = checked_output(given["output"])
     with Progress(quiet=quiet or form != "table") as progress:
         report = run(models, options, progress.step)
-    write_page(page, [report])
+    keep(report, output)
+    write_page(given["page"], [report])
+    show(report, bench_tables(report), form, quiet=quiet)
+    hold(gates, bench_figures(report))
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@measuring(10.0)
+@click.option("--force", is_flag=True, help="Compare results although their environments or settings differ.")
+@drawing
+@reporting
+@common()
+def compare(a: str, b: str, *, form: str, quiet: bool, force: bool, **given: Any) -> None:
+    """Compare the models A and B in numbers, time and score, in turns, with A against itself as the noise floor.
+
+    If A and B are results (.json) that bench wrote, compare those, entry by entry; results of different environments
+    are refused (exit 2) without --force.
+    """
+    if a.endswith(".json") and b.endswith(".json"):
+        compare_files(a, b, given, form=form, quiet=quiet, force=force)
+        return
+    from graphopt.cli.reporting import write_page
+    from graphopt.measure.compare import compare_models
+    from graphopt.measure.figures import bench_figures
+
+    options = bench_options(given)
+    if len(options.eps) * len(options.threads) > 1:
+        raise UsageError("compare takes one provider and one number of threads", advice="bench takes more")
+    gates, output = checked_gates(given["gates"], unmeasured(options)), checked_output(given["output"])
+    with Progress(quiet=quiet or form != "table") as progress:
+        outcome = compare_models(Path(a), Path(b), options, progress.step)
+    keep(outcome.report, output)
+    write_page(given["page"], [outcome.report])
+    show(outcome.report, [outcome.table()], form, quiet=quiet)
+    hold(gates, bench_figures(outcome.report))
+
+
+def compare_files(a: str, b: str, given: Mapping[str, Any], *, form: str, quiet: bool, force: bool) -> None:
+    """Compare two results."""
+    from graphopt.cli.output import show_json, show_tables
+    from graphopt.measure.figures import result_figures
+    from graphopt.measure.results import compare_results, load_result
+    from graphopt.report.measured import result_lines, result_tables
+
+    if given["output"] or given["page"]:
+        raise UsageError("comparing two results writes nothing", advice="`graphopt report A B` shows both")
+    found = compare_results(load_result(Path(a)), load_result(Path(b)), force=force)
+    if form == "json" and not quiet:
+        show_json({"ratios": found.ratios, "alone": found.alone, "unlike": found.unlike})
+    else:
+        show_tables(result_tables(found), form, quiet=quiet)
+    say(result_lines(found), form, quiet=quiet)
+    hold(given["gates"], result_figures(found))
+
+
+def unmeasured(options: BenchOptions) -> dict[str, str]:
+    """Say which metrics will not be measured, and what to do about it."""
+    scored = options.task.endswith(".py") and options.evaluate
+    return {} if scored else {"score": "give a --task whose Python file defines evaluation(n) and score(outputs)"}
+
+
+def keep(report: BenchReport, output: Path | None) -> None:
+    """Write the result if asked."""
+    if output is not None:
+        from graphopt.measure.results import save_result
+
+        save_result(report, output)
+
+
+def show(report: BenchReport, tables: Any, form: str, *, quiet: bool) -> None:
+    """Print a measurement."""
+    from graphopt.cli.output import show_json, show_tables
+    from graphopt.report.measured import bench_lines
+
     if form == "json" and not quiet:
         show_json(report)
-        return
-    show_tables(bench_tables(report), form, quiet=quiet)
+    else:
+        show_tables(tables, form, quiet=quiet)
+    say(bench_lines(report), form, quiet=quiet)
+
+
+def say(lines: list[str], form: str, *, quiet: bool) -> None:
+    """Print what must not be missed; beside an output for machines, or if quiet, what is wrong, on standard error."""
     if form == "table" and not quiet:
-        sys.stdout.writelines(f"{line}\n" for line in bench_lines(report))
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        return
+    sys.stderr.writelines(f"{line}\n" for line in lines if any(word in line for word in _LOUD))
 
 
-def parse_config(items: tuple[str, ...]) -> dict[str, str]:
-    """Parse KEY=VALUE items.
-
-    Raises `UsageError` if an item is not of that form.
-    """
-    pairs = [item.partition("=") for item in items]
-    for key, sign, _ in pairs:
-        if not key or not sign:
-            raise UsageError(
-                f"--config {key!r} is not KEY=VALUE", advice="for example --config session.intra_op.allow_spinning=0"
-            )
-    return {key: value for key, _, value in pairs}
-
-
-COMMANDS = (bench,)
+COMMANDS = (bench, compare)

@@ -20,6 +20,7 @@ from graphopt.cli.choices import (
     split_names,
     verifying,
 )
+from graphopt.cli.gating import checked_gates, gating, hold
 from graphopt.errors import MeasureError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = ["COMMANDS"]
 @click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
 @click.option("--snapshots", metavar="FOLDER", default="", help="Save the model after each pass that changed it.")
 @click.option("--latency", is_flag=True, help="Time both models in turns, for about 5 seconds.")
+@gating
 @reporting
 @common()
 def optimize(model: str, **given: Any) -> None:
@@ -54,6 +56,7 @@ def optimize(model: str, **given: Any) -> None:
         raise UsageError("--latency times what was written", advice="leave out --dry-run")
     if given["latency"] and is_same(Path(model), output):
         raise UsageError("--latency needs the model before as well", advice="leave out --in-place")
+    gates = checked_gates(given["gates"], _unmeasured(latency=given["latency"]))
     show = Progress(quiet=given["quiet"] or given["form"] != "table")
     options = make_options(given)
     with show:
@@ -63,6 +66,16 @@ def optimize(model: str, **given: Any) -> None:
             report = with_latency(report, options)
         write_page(given["page"], [report])
     show_report(report, given["form"], quiet=given["quiet"])
+    if gates:
+        from graphopt.measure.figures import optimize_figures
+
+        hold(gates, optimize_figures(report))
+
+
+def _unmeasured(*, latency: bool) -> dict[str, str]:
+    """Say which metrics will not be measured, and what to do about it."""
+    other = "measure the result with `graphopt compare`"
+    return {"memory": other, "score": other, **({} if latency else {"latency": "add --latency"})}
 
 
 def with_latency(report: Report, options: Options) -> Report:

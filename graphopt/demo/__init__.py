@@ -60,6 +60,7 @@ def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
 
     import graphopt
     from graphopt.measure.compare import compare_models
+    from graphopt.measure.contenders import BenchOptions
 
     with np.load(DATA) as data:
         pixels, labels = data["pixels"].astype(np.float32), data["labels"]
@@ -72,7 +73,7 @@ def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
         for index, batch in enumerate(batches):
             np.savez(task / f"batch_{index}.npz", pixels=batch)
         report = graphopt.optimize(before, after, target="ort-cpu", task=str(task), samples=len(batches)).report
-        comparison = compare_models(before, after, str(task), budget_s=budget_s)
+        comparison = compare_models(before, after, BenchOptions(task=str(task), budget_s=budget_s))
         read_before, read_after = _read(before, pixels), _read(after, pixels)
         if keep is not None:
             _keep((before, after), Path(keep))
@@ -80,7 +81,7 @@ def run(keep: str | Path | None = None, *, budget_s: float = 4.0) -> Outcome:
     return Outcome(
         # The report shows the names that outlive the temporary folder.
         replace(report, model=MODEL.name, output=kept, latency=comparison.latency),
-        replace(comparison, a=MODEL.name, b="digits.opt.onnx"),
+        comparison,
         samples=len(labels),
         accuracy_before=float((read_before == labels).mean()),
         accuracy_after=float((read_after == labels).mean()),

@@ -3,201 +3,290 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from graphopt.calibration.task import Feed
-from graphopt.errors import MeasureError
-from graphopt.graph.facts import Facts
+from graphopt.errors import TaskError, UnsupportedError
 from graphopt.graph.load import load
-from graphopt.graph.stats import stats
-from graphopt.measure.environment import environment, environment_hash
+from graphopt.graph.model import Model
+from graphopt.kinds import Exactness
+from graphopt.measure.contenders import BenchOptions, contenders, describe
+from graphopt.measure.energy import EnergyMeter
+from graphopt.measure.environment import environment, environment_hash, load_average
 from graphopt.measure.feeds import candidates, first_that_runs
-from graphopt.measure.records import BenchReport, Entry, Latency, Memory, Quality, RatioRecord, Share
+from graphopt.measure.load import closed_load, open_load
+from graphopt.measure.records import BenchReport, Entry, Latency, Memory, RatioRecord, Share
+from graphopt.measure.scoring import Reference, Scorer, scorer, with_score
 from graphopt.pipeline.report import versions
-from graphopt.runtime.difference import differ
 from graphopt.runtime.frames import Array
+from graphopt.runtime.harvest import narrowest_float
 from graphopt.runtime.process import RequestError, WorkerDied
-from graphopt.runtime.providers import known_name
 from graphopt.runtime.ratios import Ratio
-from graphopt.runtime.turns import TWIN, Contender, Stand, Timing, take_turns
+from graphopt.runtime.tolerance import EPSILON, Tolerance
+from graphopt.runtime.turns import TWIN, Stand, Timing, take_turns
 
 __all__ = ["BenchOptions", "bench"]
 
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """The choices of a measurement, as on the command line.
-
-    `budget_s` seconds are spent on timing; `width` is the half width of the intervals at which it stops before.
-    `config` is passed to the runtime verbatim. `software` admits adapters that only imitate a GPU.
-    """
-
-    eps: tuple[str, ...] = ("cpu",)
-    threads: int = 1
-    task: str = ""
-    samples: int = 3
-    budget_s: float = 20.0
-    width: float = 0.01
-    seed: int = 0
-    precision: str = "f32"
-    config: Mapping[str, str] = field(default_factory=dict)
-    custom_ops: tuple[str, ...] = ()
-    software: bool = False
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        for name in self.eps:
-            known_name(name)
+Stands = dict[str, Stand]
+Outputs = list[dict[str, Array]]
+_ENERGY_SECONDS = 0.5
 
 
 def bench(
-    models: Sequence[str | Path], options: BenchOptions = BenchOptions(), progress: Callable[[str], None] | None = None
+    models: Sequence[str | Path], options: BenchOptions | None = None, progress: Callable[[str], None] | None = None
 ) -> BenchReport:
-    """Measure every model on every provider; the first model on the first provider is the base.
+    """Measure every model on every provider; the first that runs is the base of all ratios and errors.
 
-    Raises `UsageError` for an unknown provider, `ModelError` for a model that cannot be read, `MeasureError` if
-    anything else than a requested provider would run, or no input is found that the base runs.
+    A model that a provider cannot run is shown with its trouble. Raises `UsageError` for an unknown provider,
+    `ModelError` for a model that cannot be read, `TaskError` for data that does not fit, `MeasureError` if anything
+    else than a requested provider would run, `UnsupportedError` if nothing can be measured.
     """
-    return _Bench([Path(model) for model in models], options, progress or (lambda _: None)).run()
+    return _Bench([Path(model) for model in models], options or BenchOptions(), progress or (lambda _: None)).run()
 
 
 class _Bench:
     def __init__(self, models: Sequence[Path], options: BenchOptions, tell: Callable[[str], None]) -> None:
         self.options, self.tell = options, tell
-        self.models = models
-        self.contenders = _contenders(models, options)
-        self.entries: dict[str, Entry] = {}
+        self.contenders = contenders(models, options)
+        self.models: dict[Path, Model] = {model: load(model) for model in models}
+        self.entries = {one.label: describe(one, self.models[one.path]) for one in self.contenders}
+        self.scorer: Scorer | None = scorer(options.task, options.evaluate, self.models[models[0]])
+        self.meter = EnergyMeter()
+        self.twin_memory: Memory | None = None
 
     def run(self) -> BenchReport:
         """Open everything, compare the numbers, time what may be timed."""
-        started = time.perf_counter()
-        options = self.options
+        started, before = time.perf_counter(), load_average()
         with ExitStack() as stack:
-            stands = {each.label: stack.enter_context(Stand(each)) for each in self.contenders}
-            for label, stand in stands.items():
-                self.tell(f"open {label}")
-                self.entries[label] = self.opened(stand)
-            self.tell("compare the numbers")
-            feeds = self.judge(stands)
-            timed = {label: stand for label, stand in stands.items() if not self.entries[label].software}
-            timing = self.time(timed, feeds[0], stack)
-            self.remember(stands)
-        twin = None if timing is None else _record(timing.noise, next(iter(timed)), timing)
-        found = environment()
+            stands = {
+                one.label: stack.enter_context(Stand(one, warm_ups=self.options.warm_up)) for one in self.contenders
+            }
+            usable = {label: stand for label, stand in stands.items() if self.open(stand)}
+            feeds = self.judge(usable)
+            timed = {label: stand for label, stand in usable.items() if not self.entries[label].software}
+            timing = self.time(timed, feeds[0])
+        self.load(timed, feeds[0])
+        return self.report(timing, feeds[0], before, time.perf_counter() - started)
+
+    def report(self, timing: Timing | None, feed: Feed, before: str, seconds: float) -> BenchReport:
+        options, found = self.options, environment(before, load_average())
+        first = next(iter(timing.rounds)) if timing is not None else ""
         return BenchReport(
             entries=tuple(self.entries.values()),
-            twin=twin,
+            twin=None if timing is None else _record(timing.noise, first, timing),
             environment=found,
             environment_hash=environment_hash(found),
-            feed={name: f"{array.dtype}{list(array.shape)}" for name, array in feeds[0].items()},
+            feed={name: f"{array.dtype}{list(array.shape)}" for name, array in feed.items()},
             source=options.task or "drawn",
-            threads=options.threads,
+            threads=options.threads[0],
             seed=options.seed,
             budget_s=options.budget_s,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             versions=versions(),
+            twin_memory=self.twin_memory,
+            precision=options.precision,
+            energy=self.meter.source,
         )
 
-    def opened(self, stand: Stand) -> Entry:
-        one = stand.contender
+    def change(self, label: str, **fields: Any) -> None:
+        self.entries[label] = replace(self.entries[label], **fields)
+
+    def trouble(self, label: str, what: str, error: Exception) -> None:
+        """Note why an entry has no numbers, in one line that names no folder."""
+        path = next(one.path for one in self.contenders if one.label == label)
+        text = str(getattr(error, "detail", "") or getattr(error, "what", "") or error)
+        for folder in (str(path.resolve().parent), str(path.parent)):
+            text = text.replace(f"{folder}/", "") if folder != "." else text
+        line = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+        kept = {name: getattr(self.entries[label], name) for name in _LASTING}
+        self.entries[label] = Entry(**kept, trouble=f"{what}: {line}"[:400])
+
+    def open(self, stand: Stand) -> bool:
+        """Open a model and note what the runtime says of it; tell whether it could be opened."""
+        label = stand.contender.label
+        self.tell(f"open {label}")
         try:
             facts = stand.open()
         except (RequestError, WorkerDied) as error:
-            raise MeasureError(f"{one.ep} cannot load {one.path.name}", where=error.what) from error
-        model = load(one.path)
-        counted = stats(model, Facts(model))
-        return Entry(
-            label=one.label,
-            model=str(one.path),
-            sha256=hashlib.sha256(one.path.read_bytes()).hexdigest(),
-            ep=one.ep,
-            threads=self.options.threads,
+            self.trouble(label, "does not load", error)
+            return False
+        self.change(
+            label,
             software=facts["software"],
             chosen=facts["chosen"],
             shares=_shares(facts["placement"]),
             load_ms=facts["seconds"] * 1e3,
-            file_bytes=one.path.stat().st_size,
-            parameters=counted.parameters,
-            nodes=counted.nodes,
-            macs=counted.macs,
         )
+        return True
 
-    def judge(self, stands: Mapping[str, Stand]) -> tuple[Feed, ...]:
+    # The numbers.
+
+    def judge(self, stands: Stands) -> tuple[Feed, ...]:
         """Find feeds that the first runs, and compare the outputs of all with its; return the feeds."""
-        (base, first), *others = stands.items()
-        options = self.options
-        groups = candidates(self.models[0], options.task, options.samples, options.seed, options.custom_ops)
-        expected, feeds = first_that_runs(groups, lambda group: [first.outputs(feed) for feed in group])
-        for label, stand in others:
+        self.tell("compare the numbers")
+        while stands:
+            label, first = next(iter(stands.items()))
             try:
-                found = [stand.outputs(feed) for feed in feeds]
+                expected, feeds = self.find_feeds(first)
+                break
+            except UnsupportedError as error:
+                self.trouble(label, "does not run", UnsupportedError(error.where))
+                del stands[label]
+        else:
+            raise self.nothing()
+        reference = Reference(label, feeds, expected, first.outputs)
+        try:
+            score = self.score(first)
+        except (RequestError, WorkerDied) as error:
+            raise TaskError(f"{label} does not run the task's evaluation items", where=str(error)) from error
+        count = len(self.scorer.items) if self.scorer else 0
+        self.change(label, quality=reference.itself(score, count))
+        for other in list(stands)[1:]:
+            try:
+                found = self.run_once(stands[other], feeds)
+                quality = reference.compare(found, self.tolerance(label, other))
+                own = self.score(stands[other])
             except (RequestError, WorkerDied) as error:
-                raise MeasureError(f"{label} does not run", where=error.what) from error
-            quality = _quality(base, expected, found)
-            self.entries[label] = replace(self.entries[label], quality=quality)
+                self.trouble(other, "does not run", error)
+                del stands[other]
+                continue
+            self.change(other, quality=quality if own is None else with_score(quality, own, score, count))
         return feeds
 
-    def time(self, stands: dict[str, Stand], feed: Mapping[str, Array], stack: ExitStack) -> Timing | None:
-        if not stands:
+    def nothing(self) -> UnsupportedError:
+        lines = [f"{entry.label}: {entry.trouble}" for entry in self.entries.values()]
+        return UnsupportedError(
+            "nothing could be measured", where="\n  ".join(lines), advice="give inputs that the models run with --task"
+        )
+
+    def find_feeds(self, stand: Stand) -> tuple[Outputs, tuple[Feed, ...]]:
+        """Find feeds that a model runs, and run it on them; what is kept is of a process that ran nothing before."""
+        options, failed = self.options, False
+        path = stand.contender.path
+
+        def attempt(group: tuple[Feed, ...]) -> Outputs:
+            nonlocal failed
+            try:
+                return self.run_once(stand, group)
+            except (RequestError, WorkerDied) as error:
+                failed = True
+                if isinstance(error, WorkerDied):
+                    stand.open()
+                raise
+
+        groups = candidates(path, options.task, options.samples, options.seed, options.custom_ops)
+        expected, feeds = first_that_runs(groups, attempt)
+        if failed:
+            stand.restart()
+            stand.open()
+            expected = self.run_once(stand, feeds)
+        return expected, feeds
+
+    def run_once(self, stand: Stand, feeds: Sequence[Feed]) -> Outputs:
+        """Time the first inference of a process, read its memory, and return the outputs for all feeds."""
+        stand.feed(feeds[0])
+        first, _ = stand.first()
+        peak, empty = stand.ask("memory")[0]["peak_bytes"], stand.facts["empty_bytes"]
+        if stand.contender.label in self.entries:
+            self.change(stand.contender.label, first_ms=first * 1e3, memory=Memory(peak, empty, max(0, peak - empty)))
+        return [stand.outputs(feed) for feed in feeds]
+
+    def score(self, stand: Stand) -> float | None:
+        if self.scorer is None:
             return None
-        base = next(iter(stands))
-        twin = stack.enter_context(Stand(stands[base].contender))
-        twin.open()
-        ready = {**stands, TWIN: twin}
-        for stand in ready.values():
+        return self.scorer.score([name for name, _ in stand.facts["outputs"]], stand.outputs)
+
+    def tolerance(self, base: str, other: str) -> Tolerance:
+        """Return what rounding explains between two entries, by the less precise of both."""
+        paths = {one.label: one.path for one in self.contenders}
+        names = [narrowest_float(self.models[paths[label]]) for label in (base, other)]
+        return Tolerance(Exactness.REASSOCIATES, narrowest=max(names, key=lambda name: EPSILON.get(name, 0.0)))
+
+    # Time.
+
+    def time(self, stands: Stands, feed: Feed) -> Timing | None:
+        """Time what runs; whoever fails in the middle is left out, and the others begin anew."""
+        while stands:
+            try:
+                return self.turns(stands, feed)
+            except (RequestError, WorkerDied) as error:
+                broken = [label for label, stand in stands.items() if not self.lives(stand, feed)] or list(stands)
+                for label in broken:
+                    self.trouble(label, "fails while it is timed", error)
+                    del stands[label]
+        return None
+
+    def lives(self, stand: Stand, feed: Feed) -> bool:
+        try:
+            stand.open()
             stand.feed(feed)
+            stand.first()
+        except (RequestError, WorkerDied):
+            return False
+        return True
+
+    def turns(self, stands: Stands, feed: Feed) -> Timing:
+        base = next(iter(stands))
+        with Stand(stands[base].contender, warm_ups=self.options.warm_up) as twin:
+            twin.open()
+            twin.feed(feed)
+            twin.first()
+            peak, empty = twin.ask("memory")[0]["peak_bytes"], twin.facts["empty_bytes"]
+            self.twin_memory = Memory(peak, empty, max(0, peak - empty))
+            for stand in stands.values():
+                stand.feed(feed)
+            self.tell("time in turns")
+            options = self.options
+            ready = {**stands, TWIN: twin}
+            timing = take_turns(ready, budget_s=options.budget_s, width=options.width, seed=options.seed)
         for label, stand in stands.items():
-            first, _ = stand.first()
-            self.entries[label] = replace(self.entries[label], first_ms=first * 1e3)
-        self.tell("time in turns")
-        timing = take_turns(ready, budget_s=self.options.budget_s, width=self.options.width, seed=self.options.seed)
-        for label in stands:
             ratio = None if label == base else _record(timing.ratios[label], base, timing)
-            self.entries[label] = replace(self.entries[label], latency=_latency(timing, label), ratio=ratio)
+            self.change(label, latency=_latency(timing, label), ratio=ratio, energy_j=self.energy(stand, timing, label))
         return timing
 
-    def remember(self, stands: Mapping[str, Stand]) -> None:
-        """Read the peaks of memory at the end."""
-        for label, stand in stands.items():
-            peak, empty = stand.ask("memory")[0]["peak_bytes"], stand.facts["empty_bytes"]
-            self.entries[label] = replace(self.entries[label], memory=Memory(peak, empty, peak - empty))
+    def energy(self, stand: Stand, timing: Timing, label: str) -> float | None:
+        """Return the joules of one inference, of the whole processor; None where they cannot be read."""
+        count = max(1, int(_ENERGY_SECONDS * 1e3 / timing.median_ms(label)))
+        used = self.meter.joules(lambda: stand.batch(count))
+        # A batch begins with one more.
+        return None if used is None else used / (count + 1)
+
+    def load(self, stands: Mapping[str, Stand], feed: Feed) -> None:
+        """Put load on each alone, in a process of its own that has the cores for it."""
+        options = self.options
+        callers = max(options.concurrency, default=1)
+        if not options.concurrency and not options.rate:
+            return
+        for label, timed in stands.items():
+            self.tell(f"load on {label}")
+            with Stand(timed.contender, callers=callers) as stand:
+                try:
+                    self.crowd(label, stand, feed, callers)
+                except (RequestError, WorkerDied) as error:
+                    self.change(label, notes=(*self.entries[label].notes, f"fails under load: {error.what}"))
+
+    def crowd(self, label: str, stand: Stand, feed: Feed, callers: int) -> None:
+        options = self.options
+        stand.open()
+        stand.feed(feed)
+        stand.first()
+        if options.concurrency:
+            found = tuple(closed_load(stand, count, options.load_s) for count in options.concurrency)
+            self.change(label, throughput=found)
+        if options.rate:
+            self.change(label, open_load=open_load(stand, options.rate, options.load_s, options.seed, callers))
 
 
-def _contenders(models: Sequence[Path], options: BenchOptions) -> list[Contender]:
-    """Make one contender for each model and provider; a label names what tells them apart."""
-    given: dict[str, Any] = {
-        "threads": options.threads,
-        "precision": options.precision,
-        "config": dict(options.config),
-        "custom_ops": [str(Path(path).resolve()) for path in options.custom_ops],
-        "software": options.software,
-        "strict": options.strict,
-    }
-    names = _names(models)
-    return [
-        Contender(f"{name} on {ep}" if len(options.eps) > 1 else name, model, ep, given)
-        for ep in options.eps
-        for name, model in zip(names, models, strict=True)
-    ]
-
-
-def _names(models: Sequence[Path]) -> list[str]:
-    """Name the models as shortly as tells them apart: by file, by path, or by their number."""
-    for names in ([model.stem for model in models], [str(model) for model in models]):
-        if len(set(names)) == len(names):
-            return names
-    return [f"{model} ({number})" for number, model in enumerate(models, 1)]
+_LASTING = ("label", "model", "sha256", "ep", "threads", "file_bytes", "parameters", "nodes", "macs", "chosen")
 
 
 def _shares(placement: Mapping[str, Sequence[str]] | None) -> tuple[Share, ...]:
@@ -222,18 +311,5 @@ def _latency(timing: Timing, label: str) -> Latency:
         p99_ms=float(np.quantile(samples, 0.99)) if len(samples) >= 1000 else None,
         mad_ms=float(statistics.median(abs(samples - median))),
         rounds_ms=tuple(value * 1e3 for row in timing.rounds[label] for value in row),
+        openings=tuple(map(len, timing.rounds[label])),
     )
-
-
-def _quality(to: str, expected: Sequence[Mapping[str, Array]], found: Sequence[Mapping[str, Array]]) -> Quality:
-    """Compare the outputs on each feed; what cannot be measured counts as no error but says why."""
-    names = sorted({*expected[0], *found[0]})
-    if missing := [name for name in names if name not in expected[0] or name not in found[0]]:
-        return Quality(to, None, len(found), detail=f"only one of both has output {missing[0]!r}")
-    every = [
-        one for a, b in zip(expected, found, strict=True) for name in names for one in differ(name, a[name], b[name])
-    ]
-    if trouble := next((f"output {one.name!r} {one.problem}" for one in every if one.problem), ""):
-        return Quality(to, None, len(found), detail=trouble)
-    worst = max((math.inf if one.nonfinite else one.relative for one in every), default=0.0)
-    return Quality(to, worst, len(found))

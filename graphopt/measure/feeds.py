@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from graphopt.calibration.task import Feed
-from graphopt.errors import MeasureError
+from graphopt.errors import UnsupportedError
 from graphopt.graph.facts import Facts
 from graphopt.graph.load import load
 from graphopt.pipeline.proof import task_feeds
@@ -21,6 +21,7 @@ __all__ = ["candidates", "first_that_runs"]
 
 T = TypeVar("T")
 _MOST_SIZES = 200
+_MOST_DEATHS = 3
 
 
 def candidates(
@@ -44,12 +45,15 @@ def first_that_runs(
 ) -> tuple[T, tuple[Feed, ...]]:
     """Return what `run` returns for the first group that it does not fail on, and the group.
 
-    Raises `MeasureError` if it fails on all.
+    Raises `UnsupportedError` if it fails on all, or ends the process that often that there is no hope.
     """
-    trouble = "no input can be drawn"
+    trouble, deaths = "no input can be drawn", 0
     for group in groups:
         try:
             return run(group), group
         except (RequestError, WorkerDied) as error:
             trouble = error.what
-    raise MeasureError("no inputs were found that the model runs", where=trouble, advice="give some with --task")
+            deaths += isinstance(error, WorkerDied)
+        if deaths >= _MOST_DEATHS:
+            break
+    raise UnsupportedError("no inputs were found that the model runs", where=trouble, advice="give some with --task")

@@ -24,7 +24,8 @@ SCHEMA = 1
 class Latency:
     """Milliseconds of one inference, over `samples` of them; `p99_ms` is None below 1,000.
 
-    `mad_ms` is the median absolute deviation. `rounds_ms` is the median of each round, in order.
+    `mad_ms` is the median absolute deviation. `rounds_ms` is the median of each round, in order, `openings` the number
+    of rounds after each opening of the model.
     """
 
     samples: int
@@ -34,6 +35,7 @@ class Latency:
     p99_ms: float | None
     mad_ms: float
     rounds_ms: tuple[float, ...]
+    openings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,20 @@ class Throughput:
 class OpenLoad:
     """Latency under requests that come at random moments, `rate` per second, timed from when each was due.
 
-    `p99_ms` is None below 1,000 requests. `behind` is the share of requests that began late, 0 to 1.
+    `p99_ms` is None below 1,000 requests. `behind` is the share of requests, 0 to 1, for which none of the `servers`
+    was free when they were due. `per_second` is what was served; `unserved` counts the requests that were given up
+    because the model does not keep up with the rate, so that its latencies say nothing but that.
     """
 
     rate: float
+    servers: int
     requests: int
+    per_second: float
     median_ms: float
     p90_ms: float
     p99_ms: float | None
     behind: float
+    unserved: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,10 @@ class Memory:
 class Quality:
     """How good the results are.
 
-    `error` is the largest difference from the entry `to`, relative to the largest magnitude of the output it occurs in,
-    on `feeds` feeds; None if it could not be compared. `score` is the task's own, higher is better; None without one.
+    `error` is the largest difference from the entry `to` on `feeds` feeds, relative to the largest magnitude of the
+    output it occurs in; of outputs that are no floats, the share of elements that differ. None if it could not be
+    compared. `limit` is the error that rounding explains, `wrong` says that it does not, and `detail` why. `score` is
+    the task's own on `items` items, higher is better; None without one. `score_change` is that from the entry `to`.
     """
 
     to: str
@@ -112,6 +121,10 @@ class Quality:
     feeds: int
     score: float | None = None
     detail: str = ""
+    limit: float | None = None
+    wrong: bool = False
+    items: int = 0
+    score_change: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,10 @@ class Entry:
 
     `ep` is the provider's name as asked for. `chosen` is what the runtime chose or was told: precision, adapter,
     version, options verbatim. A provider on a software adapter (`software`) is never timed: its latency says nothing
-    about the device that it stands for. `trouble` says why an entry has no numbers; then the rest is empty.
+    about the device that it stands for. `trouble` says why an entry has no numbers; then the rest is empty. `model` is
+    the name of its file, `file_bytes` its size with external data. `load_ms` is with the file in memory already,
+    `first_ms` the first inference of the process. `energy_j` is the processor's energy for one inference, None where it
+    cannot be read.
     """
 
     label: str
@@ -153,8 +169,10 @@ class BenchReport:
     """Everything that a measurement found.
 
     The first entry is the base of all ratios and errors. `twin` is the base against a second process of itself, the
-    noise floor; None if nothing was timed. `environment` describes machine and software; results whose
-    `environment_hash` differ are not comparable. `feed` is the shape and dtype of each input that was timed.
+    noise floor, and `twin_memory` the memory of that process; None if nothing was timed. `environment` describes
+    machine and software; results whose `environment_hash` differ are not comparable. `feed` is the shape and dtype of
+    each input that was timed. `threads` are those of the base. `precision` is that asked for. `energy` says where the
+    figures of energy come from, or "unavailable" and why.
     """
 
     entries: tuple[Entry, ...]
@@ -170,3 +188,6 @@ class BenchReport:
     created: str
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    twin_memory: Memory | None = None
+    precision: str = "f32"
+    energy: str = "unavailable"
