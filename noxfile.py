@@ -66,6 +66,10 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what has a bound on time."""
-    session.install("-e", ".")
+    """Measure what has a bound on time, and the suite: the figures of README; `-- --quick` for five models of it."""
+    session.install("-e", ".", "-r", "benchmarks/requirements.txt")
     session.run("python", "benchmarks/start_up.py")
+    session.run("python", "benchmarks/run.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "benchmarks/table.py", "--print")
+        session.run("python", "benchmarks/reproduce.py")

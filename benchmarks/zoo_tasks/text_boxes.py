@@ -46,23 +46,30 @@ def _boxes(chances: Array) -> Array:
 
 
 def _regions(mask: Array) -> list[tuple[int, int, int, int]]:
-    """Return top, bottom, left and right of each region of neighbours (four to a pixel)."""
-    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:
-        # The largest label spreads along rows and columns until nothing changes.
-        spread = labels.copy()
-        for axis in (0, 1):
-            for side in (1, -1):
-                moved = np.roll(spread, side, axis)
-                edge = [slice(None), slice(None)]
-                edge[axis] = slice(0, 1) if side == 1 else slice(-1, None)
-                moved[tuple(edge)] = 0
-                spread = np.where(mask, np.maximum(spread, moved), 0)
-        if np.array_equal(spread, labels):
-            break
-        labels = spread
-    found = []
-    for label in np.unique(labels[labels > 0]):
-        rows, columns = np.nonzero(labels == label)
-        found.append((int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1))
-    return found
+    """Return top, bottom, left and right of each region of neighbours, four to a pixel."""
+    found: list[tuple[int, int, int, int]] = []
+    # Regions that reach the row above, with the runs of pixels that they have in it.
+    open_regions: list[tuple[tuple[int, int, int, int], list[tuple[int, int]]]] = []
+    for row, line in enumerate(mask):
+        edges = np.flatnonzero(np.diff(line, prepend=False, append=False)).tolist()
+        below: list[tuple[tuple[int, int, int, int], list[tuple[int, int]]]] = []
+        runs = {run: (row, row + 1, *run) for run in zip(edges[::2], edges[1::2], strict=True)}
+        for box, above in [*open_regions, *((box, [run]) for run, box in runs.items())]:
+            # A run of this row is its own region until an older one, or another run, takes it in.
+            touched = [run for run in runs if any(run[0] < end and begin < run[1] for begin, end in above)]
+            joined = [one for one in below if any(run in one[1] for run in touched)]
+            for one in joined:
+                below.remove(one)
+            boxes = [box, *(one[0] for one in joined), *((row, row + 1, *run) for run in touched)]
+            if not touched:
+                found.append(box)
+                continue
+            merged = sorted({*touched, *(run for one in joined for run in one[1])})
+            below.append((_around(boxes), merged))
+        open_regions = below
+    return found + [box for box, _ in open_regions]
+
+
+def _around(boxes: list[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    tops, bottoms, lefts, rights = zip(*boxes, strict=True)
+    return min(tops), max(bottoms), min(lefts), max(rights)
