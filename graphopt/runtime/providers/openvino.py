@@ -64,10 +64,12 @@ class _Compiled:
         self.inputs = [(_name(port), port.element_type.get_type_name()) for port in self._model.inputs]
         self.outputs = [(_name(port), port.element_type.get_type_name()) for port in self._model.outputs]
         precision = str(self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        threads = {"threads": str(self._model.get_property("INFERENCE_NUM_THREADS"))} if device == "CPU" else {}
         self.chosen = {
             "runtime": f"openvino {openvino.__version__}",
             "device": ", ".join(devices),
             "precision": precision,
+            **threads,
             **given,
         }
         self.software = False

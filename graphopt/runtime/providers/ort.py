@@ -32,6 +32,9 @@ def session_options(options: RunOptions, *, strict: bool = False) -> ort.Session
     made.inter_op_num_threads = 1
     made.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     made.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if options.precision != "auto":
+        # Otherwise activations in front of constant int8 or int4 weights are quantized, where the model says float.
+        made.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     if strict:
         made.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     for key, value in options.config.items():
@@ -85,7 +88,9 @@ class OrtOpened:
             raise
         self.inputs = [(each.name, each.type) for each in self.session.get_inputs()]
         self.outputs = [(each.name, each.type) for each in self.session.get_outputs()]
-        self.chosen = {"runtime": f"onnxruntime {ort.__version__}", **options.config, **chosen}
+        precision = "auto" if options.precision == "auto" else "as the model says"
+        told = {"runtime": f"onnxruntime {ort.__version__}", "precision": precision}
+        self.chosen = {**told, **options.config, **chosen}
         self.software = False
         self.parallel = True
         if wanted:
