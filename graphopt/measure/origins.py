@@ -11,7 +11,7 @@ from graphopt.graph.costs import Call, Cost, Costs, Operand, cost
 from graphopt.graph.model import Model, Node, Value
 from graphopt.runtime.providers.interface import Kernel, Tensor
 
-__all__ = ["NO_REGION", "OWN", "Origins", "name_nodes", "region_of"]
+__all__ = ["NO_REGION", "OWN", "NamedNodes", "Origins", "name_nodes", "region_of"]
 
 OWN = "(runtime's own)"
 """What stands for no node of the model, as far as is known."""
@@ -25,6 +25,7 @@ _MOVERS = frozenset(
     }
 )
 """What runtimes insert of their own to change layouts, types and places."""
+_BLOCKED = "com.microsoft.nchwc"
 _DECORATION = re.compile(r"^(?:fused |InsertedPrecisionFreeCast_)|(?:_token_\d+|_nchwc|/)$")
 _FUSION = re.compile(r"(.+)/\w*(?:Fusion|Fused)\w*")
 _BITS = re.compile(r"(?:u?int|float|bfloat|complex)(\d+)")
@@ -39,7 +40,7 @@ class Origins:
 
     def __init__(self, model: Model, costs: Costs, kernels: Sequence[Kernel]) -> None:
         self.costs = costs
-        self._by_name, self._by_value = _index(model)
+        self._known = NamedNodes(model)
         self._anchors = [self._find(kernel) for kernel in kernels]
         taken = {node for anchors in self._anchors for node in anchors}
         reached = [_before(anchors, taken) for anchors in self._anchors]
@@ -63,13 +64,19 @@ class Origins:
         return region_of(max(reversed(nodes), key=lambda node: self.costs.macs_of(node) or 0), depth)
 
     def cost(self, at: int, kernel: Kernel) -> Cost | None:
-        """Count one call of kernel `at` by its own operands, else by the nodes it stands for; None if neither tells."""
+        """Count one call of kernel `at` by its own operands, else by the nodes it stands for; None if neither tells.
+
+        Where a runtime pads channels to blocks, the nodes tell first: what is padded is no work for the model.
+        """
+        fused = self._fused(self.nodes[at]) if self.nodes[at] and self._is_whole[at] else None
+        if fused is not None and kernel.domain == _BLOCKED:
+            return fused
         if kernel.outputs and all(map(_is_sized, (*kernel.inputs, *kernel.outputs))):
             inputs, outputs = (tuple(map(_operand, each)) for each in (kernel.inputs, kernel.outputs))
             found = cost(Call(kernel.operator, inputs, outputs, kernel.attributes, kernel.domain))
             if found is not None:
                 return found
-        return self._fused(self.nodes[at]) if self.nodes[at] and self._is_whole[at] else None
+        return fused
 
     def _fused(self, nodes: list[Node]) -> Cost | None:
         """Count nodes that one kernel stands for: what passes between them is not moved."""
@@ -90,29 +97,38 @@ class Origins:
 
     def _find(self, kernel: Kernel) -> list[Node]:
         """Return the nodes that the kernel's names tell."""
-        exact = self._by_name.get(kernel.name)
-        if exact is None and kernel.operator in _MOVERS and not any(map(self._named, kernel.nodes)):
+        known = self._known
+        exact = known.by_name.get(kernel.name)
+        told = [node for name in kernel.nodes if (node := known.named(name)) is not None]
+        if exact is None and not told and kernel.operator in _MOVERS:
             return []
-        told = [node for name in kernel.nodes if (node := self._named(name)) is not None]
-        results = [node for name in kernel.values if (node := self._by_value.get(name)) is not None]
-        stems = [node for name in _stems(kernel.name) if (node := self._named(name)) is not None]
-        found = told or ([exact] if exact is not None else []) + results or stems[:1]
-        return list(dict.fromkeys(found))
-
-    def _named(self, name: str) -> Node | None:
-        return self._by_name.get(name) or self._by_value.get(name)
+        results = [node for name in kernel.values if (node := known.by_value.get(name)) is not None]
+        found = told or ([exact] if exact is not None else []) + results
+        behind = None if found else known.behind(kernel.name)
+        return list(dict.fromkeys(found if behind is None else [behind]))
 
 
-def _index(model: Model) -> tuple[dict[str, Node], dict[str, Node]]:
-    """Return the nodes by name and by results; what is called like another is left out."""
-    nodes: dict[str, Node | None] = {}
-    values: dict[str, Node | None] = {}
-    for scope in model.scopes():
-        for node in scope:
-            nodes[node.name or ""] = None if node.name in nodes else node
-            for value in node.outputs:
-                values[value.name or ""] = None if value.name in values else node
-    return tuple({name: node for name, node in each.items() if name and node is not None} for each in (nodes, values))  # type: ignore[return-value]
+class NamedNodes:
+    """Find nodes of a model by their names and by those of their results; what is called like another is not found."""
+
+    def __init__(self, model: Model) -> None:
+        nodes: dict[str, Node | None] = {}
+        values: dict[str, Node | None] = {}
+        for scope in model.scopes():
+            for node in scope:
+                nodes[node.name or ""] = None if node.name in nodes else node
+                for value in node.outputs:
+                    values[value.name or ""] = None if value.name in values else node
+        self.by_name = {name: node for name, node in nodes.items() if name and node is not None}
+        self.by_value = {name: node for name, node in values.items() if name and node is not None}
+
+    def named(self, name: str) -> Node | None:
+        """Return the node of that name, or that makes the value of that name."""
+        return self.by_name.get(name) or self.by_value.get(name)
+
+    def behind(self, name: str) -> Node | None:
+        """Return the node whose name, or that of its result, a runtime made `name` from."""
+        return next((node for stem in _stems(name) if (node := self.named(stem)) is not None), None)
 
 
 def _before(anchors: Sequence[Node], taken: set[Node]) -> list[Node]:

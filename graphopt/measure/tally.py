@@ -121,6 +121,6 @@ def remarks(parts: Sequence[Part], total: float, latency: float) -> list[str]:
     if any(part.kernel.provider.startswith(_DEVICES) for part in parts):
         found.append("the times of nodes on a device are those of issuing their work")
     if total > latency:
-        where = ", and counts to the node around" if any(part.kernel.operator in _CONTROL for part in parts) else ""
-        found.append(f"kernels take longer under the profiler than whole inferences without it: its work shows{where}")
+        where = ", most of all in If, Loop and Scan," if any(part.kernel.operator in _CONTROL for part in parts) else ""
+        found.append(f"the profiler's own work{where} or noise shows: whole inferences take less time without it")
     return found
