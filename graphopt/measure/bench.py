@@ -25,6 +25,7 @@ from graphopt.measure.feeds import candidates, first_that_runs
 from graphopt.measure.load import closed_load, open_load
 from graphopt.measure.records import BenchReport, Entry, Latency, Memory, RatioRecord, Share
 from graphopt.measure.scoring import Reference, Scorer, scorer, with_score
+from graphopt.measure.shares import mac_shares
 from graphopt.pipeline.report import versions
 from graphopt.runtime.frames import Array
 from graphopt.runtime.harvest import narrowest_float
@@ -71,6 +72,9 @@ class _Bench:
             }
             usable = {label: stand for label, stand in stands.items() if self.open(stand)}
             feeds = self.judge(usable)
+            for label, stand in usable.items():
+                model = self.models[stand.contender.path]
+                self.change(label, shares=mac_shares(model, feeds[0], stand.facts["placement"]))
             timed = {label: stand for label, stand in usable.items() if not self.entries[label].software}
             timing = self.time(timed, feeds[0])
         self.load(timed, feeds[0])
