@@ -191,3 +191,9 @@ class BenchReport:
     twin_memory: Memory | None = None
     precision: str = "f32"
     energy: str = "unavailable"
+
+    def _repr_html_(self) -> str:
+        """Return the measurement as a notebook shows it."""
+        from graphopt.report.notebook import bench_html
+
+        return bench_html(self)

@@ -49,6 +49,12 @@ class Result:
         """
         save(self.model, Path(path))
 
+    def _repr_html_(self) -> str:
+        """Return the report as a notebook shows it."""
+        from graphopt.report.notebook import optimized_html
+
+        return optimized_html(self.report)
+
 
 def optimize(
     model: str | Path | Model,

@@ -164,7 +164,9 @@ class Intervals:
         return picture
 
     def _row(self, picture: Element, row: Interval, xs: Scale, y: float, width: float) -> None:
-        said = f"{row.median:.3f} [{row.low:.3f}, {row.high:.3f}]{' no difference' if row.quiet else ''}"
+        said = f"{row.median:.3f} [{row.low:.3f}, {row.high:.3f}]"
+        if row.quiet and width > 500:
+            said += " no difference"
         group = element("g", picture, class_=f"mark s{row.tone % COLOURS}", data_tip=f"{fit(row.name, 400)}: {said}")
         name = fit(row.name, width - 24 - len(said) * 6.6)
         element("text", group, name, x=14, y=y - 12, class_="name")

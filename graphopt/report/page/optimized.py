@@ -32,6 +32,9 @@ __all__ = ["latency_section", "optimized_chapter", "optimized_verdict"]
 
 MOST_ROWS = 20_000
 MOST_OPERATORS = 40
+_FOLDED = (
+    "Grey: before. Line: after. A weight that a scale was folded into changes too; the error above judges the whole."
+)
 
 
 def optimized_chapter(report: Report, shown_models: Exhibits, command: str = "") -> Chapter:
@@ -126,7 +129,7 @@ def _sections(report: Report, models: Exhibits) -> Iterator[Section]:
         yield latency_section(report.latency)
     yield makeup(report.before, report.after, models)
     if models.histograms:
-        yield Section("Weights that changed", tuple(_histograms(models)), "Grey: before. Line: after.")
+        yield Section("Weights that changed", tuple(_histograms(models)), _FOLDED)
     if report.steps or report.remarks or report.rolled_back:
         yield Section("Rewrites", tuple(_rewrites(report, models)), models.missing)
     rows = sorted(report.passes, key=lambda each: -each.seconds)[:MOST_OPERATORS]

@@ -12,7 +12,7 @@ __all__ = ["Element", "drawing", "element", "fit", "markup", "shown"]
 Element = ET.Element
 FONT = 12
 """Height of text in user units, which are CSS pixels."""
-_ADVANCE = 0.56
+_ADVANCE = 0.6
 """Mean width of a Latin character as a share of the height; East Asian ones and emoji take about one whole."""
 LONGEST = 300
 """Characters of a name that the page shows; the JSON holds the rest."""
