@@ -116,15 +116,14 @@ def verified(made: Attempt, model: Path, result: Path, task: Path | None, sample
     if code is None:
         return replace(made, detail=f"verifying took longer than {limit_s:g} s")
     if not printed.strip():
-        return replace(made, detail=f"cannot be verified: {_last_line(said, [model, result])}")
+        # The original is known to load, so that it is the result which does not.
+        return replace(made, status=FAILED, detail=f"cannot be loaded: {_last_line(said, [model, result])}")
     record = json.loads(printed)
-    return replace(
-        made,
-        status=_STATUS[record["status"]],
-        detail=_without_folders(record["detail"], [model, result]),
-        max_error=record["max_error"],
-        feeds=record["feeds"],
-    )
+    detail = _without_folders(record["detail"], [model, result])
+    if record["status"] == "different" and not record["feeds"]:
+        return replace(made, status=FAILED, detail=detail)
+    status = _STATUS[record["status"]]
+    return replace(made, status=status, detail=detail, max_error=record["max_error"], feeds=record["feeds"])
 
 
 def _run(command: Sequence[str], limit_s: float) -> tuple[int | None, str, str]:

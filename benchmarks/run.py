@@ -254,7 +254,8 @@ def main() -> int:
         return 1
     for model in models:
         if not suite.has(model):
-            print(f"[{time.monotonic() - begin:5.0f} s] {line(suite.measure(model, files[model.name]))}", flush=True)
+            found = suite.measure(model, files[model.name])
+            print(f"[{time.monotonic() - begin:5.0f} s] {line(found)}", flush=True)
     for one in suite.result.summary:
         counts = f"{one.right} right, {one.wrong} wrong, {one.failed} failed"
         faster = f"faster {one.faster}, slower {one.slower}"
