@@ -201,7 +201,8 @@ class _Bench:
         first, _ = stand.first()
         peak, empty = stand.ask("memory")[0]["peak_bytes"], stand.facts["empty_bytes"]
         if stand.contender.label in self.entries:
-            self.change(stand.contender.label, first_ms=first * 1e3, memory=Memory(peak, empty, max(0, peak - empty)))
+            first_ms = None if self.entries[stand.contender.label].software else first * 1e3
+            self.change(stand.contender.label, first_ms=first_ms, memory=Memory(peak, empty, max(0, peak - empty)))
         return [stand.outputs(feed) for feed in feeds]
 
     def score(self, stand: Stand) -> float | None:
