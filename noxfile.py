@@ -64,6 +64,32 @@ def check(session: nox.Session) -> None:
     session.run("pytest", "tests/measure/test_check.py", "-m", "slow or not slow", *session.posargs)
 
 
+def _install_with(session: nox.Session, runtime: str) -> None:
+    """Install the project with a build of onnxruntime in place of the plain one; both have the same files."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    session.install(*(each for each in needed if not each.startswith("onnxruntime")), runtime)
+    session.install("--no-deps", "-e", ".")
+
+
+@nox.session
+@nox.parametrize(
+    "runtime",
+    [nox.param("onnxruntime-gpu==1.31.1", id="gpu"), nox.param("onnxruntime-openvino==1.24.1", id="openvino")],
+)
+def providers(session: nox.Session, runtime: str) -> None:
+    """Ask other builds of onnxruntime for what cannot run; neither needs a GPU."""
+    _install_with(session, runtime)
+    session.run("pytest", "tests/runtime/test_providers.py", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Measure on an NVIDIA GPU; TensorRT's own libraries must be there."""
+    _install_with(session, "onnxruntime-gpu[cuda,cudnn]>=1.31")
+    session.run("pytest", "tests/gpu", *session.posargs, env={"GRAPHOPT_GPU": "1"})
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure what has a bound on time, and the suite: the figures of README; `-- --quick` for five models of it."""

@@ -16,15 +16,14 @@ import pytest
 from onnx import helper
 
 from graphopt.cli import main
+from graphopt.runtime.providers.webgpu import SOFTWARE_DRIVERS
 from graphopt.runtime.turns import Contender, Stand
 from tests.runtime.models import FLOAT, Array, model, save
 
+DRIVERS = [os.environ.get("VK_ICD_FILENAMES", ""), *SOFTWARE_DRIVERS]
+DRIVER = next((path for path in DRIVERS if Path(path).is_file()), "")
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("CI")
-    and not (
-        importlib.util.find_spec("onnxruntime_ep_webgpu")
-        and ("VK_ICD_FILENAMES" in os.environ or Path("/usr/lib/chromium/vk_swiftshader_icd.json").is_file())
-    ),
+    not os.environ.get("CI") and not (DRIVER and importlib.util.find_spec("onnxruntime_ep_webgpu")),
     reason="needs graphopt[webgpu], and chromium's software adapter",
 )
 
@@ -112,8 +111,7 @@ def test_without_leave_a_software_adapter_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The only driver that Vulkan may know is one that imitates a GPU.
-    if "VK_ICD_FILENAMES" not in os.environ:
-        monkeypatch.setenv("VK_ICD_FILENAMES", "/usr/lib/chromium/vk_swiftshader_icd.json")
+    monkeypatch.setenv("VK_ICD_FILENAMES", DRIVER)
     path = str(save(mlp(), tmp_path / "m.onnx"))
     with pytest.raises(SystemExit) as end:
         main(["bench", path, "--ep", "webgpu"])

@@ -16,7 +16,7 @@ from graphopt.runtime.providers.interface import NotUsable, Opened, RunOptions
 from graphopt.runtime.providers.ort import OrtOpened, provider_options, session_options, starts
 from graphopt.runtime.providers.vulkan import Adapter, adapters
 
-__all__ = ["WebGpu"]
+__all__ = ["SOFTWARE_DRIVERS", "WebGpu"]
 
 _NAME = "WebGpuExecutionProvider"
 _ALLOW = "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"
