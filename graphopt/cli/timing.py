@@ -109,7 +109,8 @@ def measuring(budget_s: float) -> Decorator:
     )
 
     def apply(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed((budget, *_OPTIONS)):
+        options: list[Decorator] = [budget, *_OPTIONS]
+        for option in reversed(options):
             function = option(function)
         return function
 

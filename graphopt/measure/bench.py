@@ -89,7 +89,7 @@ class _Bench:
             environment=found,
             environment_hash=environment_hash(found),
             feed={name: f"{array.dtype}{list(array.shape)}" for name, array in feed.items()},
-            source=options.task or "drawn",
+            source=Path(options.task).name if options.task else "drawn",
             threads=options.threads[0],
             seed=options.seed,
             budget_s=options.budget_s,

@@ -94,7 +94,7 @@ def parse_gate(text: str) -> Gate:
     if not operator:
         raise _wrong(text, at, "expected <, >, <= or >=", _EXAMPLE)
     number, at = _take(_NUMBER, text, at)
-    if not number:
+    if not number or not math.isfinite(float(number)):
         raise _wrong(text, at, "expected a number", _EXAMPLE)
     unit = text[at:].strip()
     signed = number[0] in "+-"

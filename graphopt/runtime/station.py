@@ -76,6 +76,7 @@ class Station:
 
     def feed(self, request: dict[str, Any], arrays: list[Array]) -> Reply:
         """Keep a feed under a key."""
+        self.bound.pop(request["key"], None)
         self.feeds[request["key"]] = dict(zip(request["names"], arrays, strict=True))
         return {}, []
 

@@ -11,7 +11,7 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from graphopt.calibration.task import load_task
+from graphopt.calibration.task import Task, load_task
 from graphopt.errors import TaskError
 
 SAMPLES = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -84,3 +84,65 @@ def test_what_is_no_task_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(TaskError, match=name):
         load_task(str(tmp_path / name), ["x"])
+
+
+SCORED = """
+import numpy as np
+
+def calibration(n):
+    yield {'x': np.zeros(1)}
+
+def evaluation(n):
+    for i in range(min(n, 4)):
+        yield {'x': np.full(1, i, 'f4')}
+
+def score(outputs, part=''):
+    return sum(float(one[0].sum()) for one in outputs) * (10 if part == 'validation' else 1)
+"""
+
+
+def scored(folder: Path, body: str = "") -> Task:
+    path = folder / "scored.py"
+    path.write_text(SCORED + body)
+    return load_task(str(path), ["x"])
+
+
+def test_a_task_scores_its_items(tmp_path: Path) -> None:
+    task = scored(tmp_path)
+    assert task.has_score
+    assert [float(item["x"][0]) for item in task.evaluation(9)] == [0, 1, 2, 3]
+    assert len(list(task.evaluation(2))) == 2
+    outputs = [[np.ones(2)], [np.ones(3)]]
+    assert task.score(outputs) == 5
+    assert task.score(outputs, part="validation") == 50
+
+
+def test_only_python_tasks_score(tmp_path: Path) -> None:
+    task = load_task(as_npz(tmp_path), ["x"])
+    assert not task.has_score
+    with pytest.raises(TaskError, match="defines no evaluation"):
+        task.evaluation(1)
+    with pytest.raises(TaskError, match="defines no score"):
+        task.score([[np.ones(1)]])
+    assert not load_task(python(tmp_path, "    yield {'x': np.zeros(1)}"), ["x"]).has_score
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("def evaluation(n):\n    yield {'x': np.zeros(1)}\n    yield 3", "evaluation item 1"),
+        (
+            "def evaluation(n):\n    yield {'x': np.zeros(1)}\n    raise OSError('the disk is gone')",
+            "at evaluation item 1",
+        ),
+        ("def score(outputs, part=''):\n    return outputs[7]", "cannot score: IndexError"),
+        ("def score(outputs, part=''):\n    return 'good'", "cannot score: ValueError"),
+        ("def score(outputs, part=''):\n    return float('nan')", "scores nan"),
+    ],
+)
+def test_a_score_that_fails_is_named(body: str, words: str, tmp_path: Path) -> None:
+    task = scored(tmp_path, body)
+    with pytest.raises(TaskError) as caught:
+        task.score([[item["x"]] for item in task.evaluation(5)])
+    assert words in str(caught.value)
+    assert "scored.py" in str(caught.value)
