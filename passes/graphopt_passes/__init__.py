@@ -46,6 +46,8 @@ FAMILIES: tuple[str, ...] = (
     "constants",
     "einsum",
     "reductions",
+    "winograd",
+    "pack_conv",
 )
 
 PASSES = tuple(entry for family in FAMILIES for entry in import_module(f"graphopt_passes.{family}").PASSES)

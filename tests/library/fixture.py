@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto, parser
+import numpy as np
+from onnx import ModelProto, numpy_helper, parser
 
 __all__ = ["FIXTURES", "HEADER", "Case", "find_fixture", "model_of", "read_cases", "write_cases"]
 
@@ -19,6 +21,7 @@ HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 _TITLE = re.compile(r"^=== (rewrite|keep): (.+)$", re.MULTILINE)
 _AFTER = "--- after\n"
 _CHOICE = re.compile(r"^\s*# (\w+) in (.+)$", re.MULTILINE)
+_DRAWN = re.compile(r"^\s*# (\w+) is drawn: (\[.*\])(?: (\w+))?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,15 @@ def write_cases(path: Path, cases: tuple[Case, ...]) -> None:
 
 
 def model_of(text: str) -> ModelProto:
-    """Parse the text of a graph; a header is put before it if it has none."""
+    """Parse the text of a graph; a header is put before it if it has none.
+
+    A comment line `# w is drawn: [64, 64, 3, 3] float32` makes `w` a constant of that shape, too big to be written out.
+    """
     lines = text.lstrip()
-    return parser.parse_model(lines if lines.startswith("<") else f"{HEADER}\n{lines}")
+    model = parser.parse_model(lines if lines.startswith("<") else f"{HEADER}\n{lines}")
+    for name, shape, dtype in _DRAWN.findall(text):
+        generator = np.random.default_rng(zlib.crc32(name.encode()))
+        sizes = json.loads(shape)
+        array = generator.standard_normal(sizes) / np.sqrt(np.prod(sizes[1:]))
+        model.graph.initializer.append(numpy_helper.from_array(array.astype(dtype or "float32"), name))
+    return model

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, numpy_helper, printer
 
 from tests.library.fixture import HEADER
 
 __all__ = ["normal_text"]
+
+_MOST_ELEMENTS = 256
 
 
 def normal_text(model: ModelProto) -> str:
@@ -22,10 +26,26 @@ def normal_text(model: ModelProto) -> str:
         del function.value_info[:]
         _rename_nodes(function.node, names, fresh)
     copy.graph.ClearField("doc_string")
+    large = list(_large(copy.graph))
     kept = "\n".join(line.rstrip() for line in printer.to_text(copy).strip().splitlines())
     header, graph = kept.split("\n>\n", 1)
     header = " ".join(line.strip() for line in header.splitlines()).replace("< ", "<") + ">"
+    graph = "\n".join([*large, graph])
     return graph if header == HEADER else f"{header}\n{graph}"
+
+
+def _large(graph: GraphProto) -> Iterator[str]:
+    """Take constants that are too big to be written out of `graph`, and say what they were."""
+    kept = []
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= _MOST_ELEMENTS:
+            kept.append(tensor)
+            continue
+        array = numpy_helper.to_array(tensor)
+        norm = np.linalg.norm(array.astype(np.float64).reshape(-1))
+        yield f"# {tensor.name} is {array.dtype}{list(array.shape)} of norm {norm:.4g}"
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _normalise(graph: GraphProto, names: dict[str, str], fresh: Iterator[str]) -> None:

@@ -16,7 +16,7 @@ from tests.library.fixture import FIXTURES, Case, find_fixture, model_of, read_c
 from tests.library.harness import RULES, apply_rule, assert_equivalent, bound_names, without
 from tests.library.normal import normal_text
 
-STAGES = {"simplify", "fuse", ""}
+STAGES = {"simplify", "fuse", "steer", ""}
 DECLINES = "the replacement declines"
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
@@ -40,8 +40,10 @@ def test_golden(rule: Rule, request: pytest.FixtureRequest) -> None:
     assert any(case.kind == "rewrite" for case in cases_of(rule)), "no case shows what the rule does"
     for case, after, count in rewritten(rule):
         assert (count > 0) == (case.kind == "rewrite"), f"{case.title}: {count} rewrites"
+        # What holds constants too big for the text is not parsed again.
+        printed = case.kind == "rewrite" and " of norm " in case.after
         wanted = case.after if case.kind == "rewrite" else case.before
-        assert normal_text(after) == normal_text(model_of(wanted)), case.title
+        assert normal_text(after) == (wanted if printed else normal_text(model_of(wanted))), case.title
 
 
 @each_rule
@@ -122,7 +124,9 @@ def update_golden(rule: Rule) -> None:
         replace(case, after=normal_text(after)) if case.kind == "rewrite" else case for case, after, _ in results
     )
     if any(
-        case.kind == "rewrite" and (not old.after or normal_text(model_of(old.after)) != case.after)
+        case.kind == "rewrite"
+        and old.after != case.after
+        and (not old.after or normal_text(model_of(old.after)) != case.after)
         for old, case in zip(cases_of(rule), cases, strict=True)
     ):
         write_cases(path, cases)
