@@ -65,11 +65,10 @@ def check(session: nox.Session) -> None:
 
 
 def _install_with(session: nox.Session, runtime: str) -> None:
-    """Install the project with a build of onnxruntime in place of the plain one; both have the same files."""
-    project = nox.project.load_toml("pyproject.toml")["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    session.install(*(each for each in needed if not each.startswith("onnxruntime")), runtime)
-    session.install("--no-deps", "-e", ".")
+    """Install the project with another build of onnxruntime in place of the plain one; all have the same files."""
+    session.install("-e", ".[test]")
+    session.run("pip", "uninstall", "-q", "-y", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", silent=True)
+    session.install(runtime)
 
 
 @nox.session

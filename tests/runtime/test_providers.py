@@ -253,3 +253,18 @@ def test_floats_are_computed_as_such_unless_told_otherwise(name: str, tmp_path: 
     assert (chosen["precision"], chosen.get("threads", "2")) in {("f32", "2"), ("as the model says", "2")}
     with Stand(Contender("m", path, name, {"precision": "auto"})) as stand:
         assert stand.open()["chosen"]["precision"] in {"auto", "f32", "bf16", "f16"}
+
+
+def test_onnxruntimes_own_openvino_runs_what_it_is_asked_for(tmp_path: Path) -> None:
+    if why := why_not("ort-openvino"):
+        pytest.skip(why)
+    path, feed = relu(tmp_path / "m.onnx"), {"x": np.array([-1, 2], np.float32)}
+    with Stand(Contender("m", path, "ort-openvino", {"strict": True})) as stand:
+        facts = stand.open()
+        assert list(facts["placement"]) == ["OpenVINOExecutionProvider"]
+        assert (facts["chosen"]["device"], facts["chosen"]["precision"]) == ("CPU", "FP32")
+        assert stand.outputs(feed)["y"].tolist() == [0, 2]
+    with Stand(Contender("m", path, "ort-openvino", {"config": {"device_type": "GPU"}})) as stand:
+        with pytest.raises(MeasureError) as found:
+            stand.open()
+        assert "falls back to CPUExecutionProvider" in found.value.where
