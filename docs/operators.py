@@ -56,7 +56,25 @@ def wasm() -> dict[str, Any]:
     """Ask the CPU provider for its kernels."""
     import onnxruntime as ort
 
-    return {"versions": {"onnxruntime": ort.__version__}, **_packed(_ort().get_all_opkernel_def())}
+    newest = {"ir_version": _newest(lambda at: (at, 13)), "opset": _newest(lambda at: (8, at))}
+    return {"versions": {"onnxruntime": ort.__version__}, **newest, **_packed(_ort().get_all_opkernel_def())}
+
+
+def _newest(versions: Callable[[int], tuple[int, int]]) -> int:
+    """Find the largest number from 8 on for which onnxruntime opens a model of the IR version and opset given by it."""
+    import onnxruntime as ort
+    from onnx import helper
+
+    values = [helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", values[:1], values[1:])
+    for at in range(8, 100):
+        model, (ir_version, opset) = helper.make_model(graph), versions(at)
+        model.ir_version, model.opset_import[0].version = ir_version, opset
+        try:
+            ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        except Exception:  # noqa: BLE001 - whatever it raises, the one before was the last
+            return at - 1
+    raise AssertionError
 
 
 def jsep(table: str, version: str) -> dict[str, Any]:
@@ -65,7 +83,7 @@ def jsep(table: str, version: str) -> dict[str, Any]:
     for name, versions, comment in re.findall(r"^\| (\w+) \| (.*?) \|(.*?)\|$", Path(table).read_text(), re.MULTILINE):
         for domain, ranges in re.findall(r"([\w.]+)\(([^)]*)\)", versions):
             key = f"{'' if domain == 'ai.onnx' else domain}:{name}"
-            found[key] = [[*map(_bound, _ends(each))] for each in ranges.split(",")]
+            found[key] = [[*map(_bound, _ends(each)), {}] for each in ranges.split(",")]
         found.setdefault("", {})[name] = comment.strip()
     comments = {name: text for name, text in found.pop("").items() if text and name != "Operator"}
     return {"versions": {"onnxruntime-web": version}, "kernels": found, "comments": comments}
@@ -108,13 +126,16 @@ def _packed(kernels: Iterable[Any]) -> dict[str, Any]:
             sides = [[[each.name, _plain(each.typeStr)] for each in side] for side in (schema.inputs, schema.outputs)]
             parameters.setdefault(key, {})[str(schema.since_version)] = sides
     standard: list[Any] = [schema for schema in defs.get_all_schemas_with_history() if not schema.domain]
-    functions = {f":{one.name}" for one in standard if one.has_function or one.has_context_dependent_function}
+    functions: dict[str, list[int]] = {}
+    for one in standard:
+        if one.has_function or one.has_context_dependent_function:
+            functions.setdefault(f":{one.name}", []).append(one.since_version)
     ordered = dict(sorted((key, sorted(each, key=str)) for key, each in packed.items()))
     return {
         "types": [list(each) for each in types],
         "kernels": ordered,
         "parameters": dict(sorted(parameters.items())),
-        "functions": sorted(functions),
+        "functions": dict(sorted(functions.items())),
     }
 
 

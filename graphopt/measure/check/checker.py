@@ -53,9 +53,11 @@ def check(
     for target in dict.fromkeys(targets):
         progress(f"check {target}")
         found.append(_examined(target, subject))
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return CheckReport(
         model=str(model),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=digest,
         opsets=dict(subject.model.ir.opset_imports),
         targets=tuple(found),
         remarks=tuple(subject.model.remarks),

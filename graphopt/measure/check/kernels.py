@@ -7,6 +7,7 @@ from typing import Any
 
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import DataType, Node
+from graphopt.graph.schema import since_version
 from graphopt.measure.check.lists import read_list
 
 __all__ = ["Kernels"]
@@ -32,25 +33,26 @@ class Kernels:
         self._types: list[list[str]] = record.get("types", [])
         self._kernels: Mapping[str, list[Any]] = record["kernels"]
         self._parameters: Mapping[str, Mapping[str, Any]] = record.get("parameters", {})
-        self._functions = frozenset(record.get("functions", ()))
+        self._functions: Mapping[str, list[int]] = record.get("functions", {})
         self._widens = widens
 
     def lacks(self, node: Node, facts: Facts) -> str:
         """Say why no kernel fits `node`; empty if one does, or if the runtime replaces the node by others."""
         domain = "" if node.domain == "ai.onnx" else node.domain
         key, opset = f"{domain}:{node.op_type}", facts.opset(node)
+        forms = self._parameters.get(key, {})
+        known = max((int(each) for each in forms if int(each) <= opset), default=opset)
+        since = known if domain else since_version("", node.op_type, opset) or known
+        if since in self._functions.get(key, ()):
+            return ""
         kernels = self._kernels.get(key)
         if kernels is None:
-            return "" if key in self._functions else "no kernel of that name"
-        forms = self._parameters.get(key, {})
-        since = max((int(each) for each in forms if int(each) <= opset), default=opset)
-        fitting = [kernel for kernel in kernels if _in_force(kernel, since, exact=bool(forms))]
+            return "no kernel of that name"
+        fitting = [kernel for kernel in kernels if _in_force(kernel, since)]
         if not fitting:
-            return "" if key in self._functions else f"no kernel for its form of opset {since}"
-        if not forms:
-            return ""
+            return f"no kernel for its form of opset {since}"
         actual = dict(_bound_types(node, forms[str(since)], facts)) if str(since) in forms else {}
-        if any(self._fits(kernel[2], actual) for kernel in fitting) or key in self._functions:
+        if any(self._fits(kernel[2], actual) for kernel in fitting):
             return ""
         return f"no kernel for {', '.join(sorted(set(actual.values())))}"
 
@@ -63,11 +65,9 @@ class Kernels:
         return True
 
 
-def _in_force(kernel: list[Any], since: int, *, exact: bool) -> bool:
+def _in_force(kernel: list[Any], since: int) -> bool:
     """Tell whether a kernel's versions cover a form; one without an end covers the form that it begins with only."""
     first, last = kernel[:2]
-    if not exact:
-        return bool(first <= since <= last)
     return bool(first == since or (first < since <= last and last != _OPEN))
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from graphopt.errors import MeasureError
 from graphopt.runtime.limits import Limits
 from graphopt.runtime.process import RequestError, Worker, WorkerDied
 
-__all__ = ["Opener", "one_line"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-_LIMITS = Limits(wall_seconds=300)
+    from graphopt.runtime.frames import Array
+
+__all__ = ["Opener", "compiled", "one_line"]
+
+_LIMITS = Limits(wall_seconds=900)
 _REFUSALS = frozenset({"load", "memory", "type"})
 _NOISE = (
     re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : "),
@@ -29,7 +34,8 @@ _NOISE = (
     re.compile(r"Assertion failed: [^:]*(?:::[^:]*)*: (?=\S)"),
     re.compile(r"In \S+ at /_src/\S+"),
     re.compile(r"\[?/_src/\S+\]?"),
-    re.compile(r"\[\w+\.cpp::\w+::\d+\].*", re.DOTALL),
+    re.compile(r"\[\w+\.cpp::catchCudaError::\d+\].*", re.DOTALL),
+    re.compile(r"\[\w+\.cpp::\w+::\d+\] "),
 )
 
 
@@ -39,6 +45,26 @@ def one_line(message: str, most: int = 400) -> str:
         message = pattern.sub("", message)
     line = " ".join(message.split())
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def compiled(
+    worker: Worker, package: str, op: str, request: dict[str, Any], arrays: Sequence[Array] = ()
+) -> dict[str, Any]:
+    """Ask `graphopt.measure.check.station` about a model; if the compiler crashes, `crashed` says how.
+
+    Raises `MeasureError` if it cannot be asked: the package crashes without a model too.
+    """
+    try:
+        return worker.request(op, request, arrays, _LIMITS)[0]
+    except RequestError as error:
+        raise MeasureError(f"{package} cannot be asked", where=one_line(error.what)) from error
+    except WorkerDied as error:
+        crash = error
+    try:
+        worker.request("load", {"package": package}, (), _LIMITS)
+    except (RequestError, WorkerDied) as error:
+        raise MeasureError(f"{package} cannot be asked", where=one_line(error.what)) from error
+    return {"crashed": one_line(crash.what)}
 
 
 class Opener:

@@ -7,19 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from graphopt.errors import MeasureError
 from graphopt.graph.model import DataType, Node
-from graphopt.measure.check.opening import one_line
+from graphopt.measure.check.opening import compiled, one_line
 from graphopt.measure.check.ort_cpu import named_nodes
 from graphopt.measure.check.records import Finding, TargetReport, label, operator
 from graphopt.measure.check.singles import refusals
 from graphopt.measure.check.subject import Subject
-from graphopt.runtime.limits import Limits
-from graphopt.runtime.process import RequestError, Worker, WorkerDied
+from graphopt.runtime.process import Worker
 
 __all__ = ["examine"]
 
-_LIMITS = Limits(wall_seconds=300)
 _MISSING = "OpenVINO is not installed; pip install 'graphopt[openvino]'"
 _QLINEAR = "quantize with QuantizeLinear and DequantizeLinear around float operators instead"
 _ADVICE = "replace the node with operators of ai.onnx"
@@ -48,14 +45,8 @@ def _compiled(worker: Worker, path: Path) -> dict[str, Any]:
 
     Raises `MeasureError` if it could not be asked.
     """
-    try:
-        return worker.request("openvino", {"path": str(path.resolve())}, (), _LIMITS)[0]
-    except RequestError as error:
-        raise MeasureError("OpenVINO cannot be asked", where=error.what) from error
-    except WorkerDied as error:
-        if error.cause == "start":
-            raise MeasureError("OpenVINO cannot be asked", where=error.what) from error
-        return {"refused": error.what, "versions": {}}
+    reply = compiled(worker, "openvino", "openvino", {"path": str(path.resolve())})
+    return {"refused": reply["crashed"], "versions": {}} if "crashed" in reply else reply
 
 
 def _unconverted(refusal: str, subject: Subject) -> Iterator[Finding]:

@@ -18,6 +18,25 @@ __all__ = ["examine"]
 _PROTOBUF_BYTES = 2 << 30
 _WASM_BYTES = 4 << 30
 _WIDE = frozenset({DataType.INT64, DataType.UINT64})
+_JAVASCRIPT = frozenset(
+    [
+        "FLOAT",
+        "FLOAT16",
+        "DOUBLE",
+        "INT8",
+        "UINT8",
+        "INT16",
+        "UINT16",
+        "INT32",
+        "UINT32",
+        "INT64",
+        "UINT64",
+        "INT4",
+        "UINT4",
+        "BOOL",
+        "STRING",
+    ]
+)
 _SPLIT = "give it external data, which is loaded apart; or quantize the weights"
 
 
@@ -32,16 +51,35 @@ def examine(subject: Subject) -> TargetReport:
     left, on_host = listed(subject, device, wasm)
     total = len(subject.nodes)
     share = (total - len(refused)) / total if total else None
-    on_device = f"{total - len(on_host)} of {total} nodes have WebGPU kernels, {copies(subject, on_host)} copies"
+    older = len(listed(subject, Kernels("jsep"), wasm)[1])
+    on_device = (
+        f"{total - len(on_host)} of {total} nodes have WebGPU kernels ({total - older} behind its `/all` entry), "
+        f"{copies(subject, on_host)} copies"
+    )
     notes = tuple(
         Finding("note", each.node, each.operator, f"with WebGPU it {each.what}", each.advice)
         for each in left
         if each.kind == "fallback"
     )
-    found = (*refused, *_sizes(subject), *_interface(subject), *notes)
-    why = f"by the lists of kernels: all by WebAssembly, {on_device}" if not refused else refused[0].what
-    versions = {**wasm.versions, **device.versions, **read_list("jsep")["versions"]}
+    found = (*_ages(subject), *refused, *_sizes(subject), *_interface(subject), *notes)
+    first = next((each.what for each in found if each.kind == "fails"), "")
+    why = first or f"by the lists of kernels: all by WebAssembly, {on_device}"
+    versions = {"wasm": _versions(wasm), "webgpu": _versions(device)}
     return TargetReport("", verdict_of(found), why, found, total, share, versions=versions)
+
+
+def _versions(kernels: Kernels) -> str:
+    return " with ".join(f"{name} {version}" for name, version in kernels.versions.items())
+
+
+def _ages(subject: Subject) -> Iterator[Finding]:
+    record, model = read_list("wasm"), subject.model
+    if model.ir.ir_version > record["ir_version"]:
+        said = f"IR version {model.ir.ir_version} is newer than {record['ir_version']}, the last that it opens"
+        yield Finding("fails", "", "", said, "write the model with an older `ir_version`, or take a newer release")
+    if model.opset() > record["opset"]:
+        said = f"opset {model.opset()} is newer than {record['opset']}, the last that it opens"
+        yield Finding("fails", "", "", said, "export it with an older opset, or take a newer release")
 
 
 def _sizes(subject: Subject) -> Iterator[Finding]:
@@ -60,6 +98,9 @@ def _interface(subject: Subject) -> Iterator[Finding]:
     graph = subject.model.graph
     for side, values in (("input", graph.inputs), ("output", graph.outputs)):
         for value in values:
-            if subject.facts.dtype(value) in _WIDE:
-                said = f"{side} {value.name!r} is {subject.facts.dtype(value)}: JavaScript holds it in a BigInt64Array"
+            dtype = subject.facts.dtype(value)
+            if dtype in _WIDE:
+                said = f"{side} {value.name!r} is {dtype}: JavaScript holds it in a BigInt64Array"
                 yield Finding("note", "", "", said, "int32 is easier to feed")
+            elif dtype is not None and dtype.name not in _JAVASCRIPT:
+                yield Finding("fails", "", "", f"{side} {value.name!r} is {dtype}, which JavaScript's tensors are not")

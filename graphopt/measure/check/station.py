@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ class Compilers:
     def ping(self, _: dict[str, Any], arrays: list[Array]) -> Reply:
         """Answer with the process id and what was sent."""
         return {"pid": os.getpid()}, arrays
+
+    def load(self, request: dict[str, Any], _: list[Array]) -> Reply:
+        """Import a package."""
+        importlib.import_module(request["package"])
+        return {}, []
 
     def openvino(self, request: dict[str, Any], _: list[Array]) -> Reply:
         """Compile a model for OpenVINO's CPU device."""

@@ -14,6 +14,8 @@ from graphopt.graph.facts import Facts
 from graphopt.graph.load import load
 from graphopt.graph.model import Model, Node
 from graphopt.measure.feeds import candidates, first_that_runs
+from graphopt.runtime.feeds import undrawable
+from graphopt.runtime.harvest import input_specs
 from graphopt.runtime.limits import Limits
 from graphopt.runtime.process import RequestError, WorkerDied
 from graphopt.runtime.turns import Contender, Stand
@@ -54,6 +56,8 @@ class Subject:
     @cached_property
     def feed(self) -> Feed | None:
         """An input that onnxruntime runs the model on: the task's first, or a drawn one; None if none was found."""
+        if not self.task and undrawable(input_specs(self.model)):
+            return None
         options = {"custom_ops": [str(Path(path).resolve()) for path in self.custom_ops]}
         with Stand(Contender("feed", self.path, options=options), _FEED_SECONDS) as stand:
             try:

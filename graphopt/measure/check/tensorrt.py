@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphopt.measure.check.opening import one_line
+from graphopt.measure.check.opening import compiled, one_line
 from graphopt.measure.check.records import Finding, TargetReport, label, operator
 from graphopt.measure.check.subject import Subject
 from graphopt.measure.check.tensorrt_rules import rules
-from graphopt.runtime.limits import Limits
-from graphopt.runtime.process import RequestError, Worker, WorkerDied
+from graphopt.runtime.process import Worker
 
 __all__ = ["examine"]
 
 _SM = "SM89"
-_LIMITS = Limits(wall_seconds=900)
 _MISSING = "TensorRT-RTX is not installed; pip install 'graphopt[tensorrt-check]'"
 
 
@@ -25,10 +23,9 @@ def examine(subject: Subject) -> TargetReport:
     """Judge by the parser and builder; by the rules alone where those are not installed and the rules refuse it."""
     total = len(subject.nodes)
     ruled = tuple(rules(subject))
-    try:
-        reply = _asked(subject)
-    except (RequestError, WorkerDied) as error:
-        said = one_line(error.what)
+    reply = _asked(subject)
+    if "crashed" in reply:
+        said = reply["crashed"]
         return TargetReport("", "fails", said, (Finding("fails", "", "", said), *ruled), total)
     bad = len({finding.node for finding in ruled if finding.node})
     share = (total - bad) / total if total else None
@@ -45,8 +42,7 @@ def _asked(subject: Subject) -> dict[str, Any]:
     feed = subject.feed or {}
     with Worker("graphopt.measure.check.station:Compilers") as worker:
         request = {"path": str(subject.path.resolve()), "inputs": list(feed), "sm": _SM}
-        reply, _ = worker.request("tensorrt", request, list(feed.values()), _LIMITS)
-    return reply
+        return compiled(worker, "tensorrt_rtx", "tensorrt", request, list(feed.values()))
 
 
 def _judged(reply: dict[str, Any], ruled: tuple[Finding, ...], subject: Subject) -> TargetReport:

@@ -13,25 +13,31 @@ from graphopt.graph.model import DataType, Node, Value
 from graphopt.measure.check.lists import tensorrt_operators
 from graphopt.measure.check.records import Finding, label, operator
 from graphopt.measure.check.subject import Subject
+from graphopt.measure.check.tensorrt_limits import limits
 
 __all__ = ["rules"]
 
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
-_REFUSED = frozenset(
-    {
-        DataType.INT16,
-        DataType.UINT16,
-        DataType.UINT32,
-        DataType.UINT64,
-        DataType.UINT4,
-        DataType.FLOAT8E5M2,
-        DataType.FLOAT8E4M3FNUZ,
-        DataType.FLOAT8E5M2FNUZ,
-        DataType.STRING,
-        DataType.COMPLEX64,
-        DataType.COMPLEX128,
-    }
+_REFUSED_NAMES = frozenset(
+    [
+        "INT16",
+        "UINT16",
+        "UINT32",
+        "UINT64",
+        "INT2",
+        "UINT2",
+        "UINT4",
+        "FLOAT8E5M2",
+        "FLOAT8E4M3FNUZ",
+        "FLOAT8E5M2FNUZ",
+        "STRING",
+        "COMPLEX64",
+        "COMPLEX128",
+    ]
 )
+# By name, as not every version knows the smallest.
+_REFUSED = frozenset(dtype for name, dtype in DataType.__members__.items() if name in _REFUSED_NAMES)
+_PACKED = frozenset({DataType.INT4, DataType.FLOAT8E4M3FN})
 _LOW = frozenset({DataType.INT8, DataType.INT4, DataType.FLOAT8E4M3FN})
 _SYMMETRIC = "quantize with zero points of 0 and int8 (ActivationSymmetric, WeightSymmetric)"
 _BIAS = "leave biases in float (QuantizeBias=False)"
@@ -54,7 +60,10 @@ def rules(subject: Subject) -> Iterator[Finding]:
             yield from _quantizer(node, subject)
         elif node.op_type == "MatMulNBits":
             yield from _matmul_nbits(node, subject)
+        elif node.op_type == "Loop" and (len(node.inputs) < 2 or node.inputs[1] is None):
+            yield _finding(node, "it has no condition", "give it one that is always true")
         else:
+            yield from (_finding(node, what) for what in limits(node, subject.facts))
             yield from _operands(node, subject)
 
 
@@ -70,11 +79,12 @@ def _refused_types(subject: Subject) -> Iterator[Finding]:
         if dtype in _REFUSED:
             yield Finding("fails", "", "", f"input {value.name!r} is {_name(dtype)}, which is not taken")
     for scope in subject.model.scopes():
-        for value in getattr(scope, "initializers", {}).values():
-            tensor = value.const_value
-            if tensor is not None and tensor.dtype in _REFUSED:
+        made = (value for node in scope if node.op_type == "Constant" for value in node.outputs)
+        for value in (*getattr(scope, "initializers", {}).values(), *made):
+            dtype = subject.facts.dtype(value)
+            if dtype in _REFUSED:
                 reader = next((user for user, _ in value.uses()), None)
-                what = f"constant {value.name!r} is {_name(tensor.dtype)}, which is not taken"
+                what = f"constant {value.name!r} is {_name(dtype)}, which is not taken"
                 advice = _SYMMETRIC if reader is not None and reader.op_type in _QUANTIZERS else ""
                 yield _finding(reader, what, advice) if reader else Finding("fails", "", "", what)
 
@@ -101,7 +111,8 @@ def _quantizer(node: Node, subject: Subject) -> Iterator[Finding]:
         elif values is not None and np.any(values.astype(np.int32) != 0):
             yield _finding(node, "its zero point is not 0", _SYMMETRIC)
     values = None if scale is None else facts.constant(scale)
-    if values is not None and np.any(values.astype(np.float32) <= 0):
+    grid = facts.dtype(node.outputs[0]) if node.op_type == "QuantizeLinear" else dtype
+    if grid != DataType.INT4 and values is not None and np.any(values.astype(np.float32) <= 0):
         yield _finding(node, "its scale is not positive")
 
 
@@ -128,7 +139,10 @@ def _operands(node: Node, subject: Subject) -> Iterator[Finding]:
         if dtype in _LOW and facts.is_constant(value):
             yield _finding(node, f"it reads the {_name(dtype)} constant {value.name!r} itself", _CLOSE)
             return
-        if dtype == DataType.UINT8 and node.op_type != "Cast":
+        if dtype in _PACKED and node.op_type == "Cast":
+            yield _finding(node, f"it casts {_name(dtype)}, which only DequantizeLinear reads")
+            return
+        if dtype == DataType.UINT8 and node.op_type != "Cast" and not facts.is_constant(value):
             yield _finding(node, "it computes in uint8", "cast to a type of more bits first")
             return
     for value in node.outputs:
