@@ -38,7 +38,8 @@ def draw(result: SuiteResult, threads: int, path: Path) -> None:
     axes.tick_params(colors=_INK, which="both")
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, labelcolor=_INK)
+    marks = [axes.plot([], [], label=tool, **_mark(place, tool))[0] for place, tool in enumerate(tools)]
+    figure.legend(handles=marks, loc="outside upper center", ncols=4, frameon=False, labelcolor=_INK)
     figure.savefig(path, transparent=True, metadata={"Date": None})
     plt.close(figure)
 
@@ -59,9 +60,12 @@ def _draw_row(axes: Any, height: int, model: ModelResult, report: BenchReport, t
             ratio.median,
             at,
             xerr=[[ratio.median - ratio.low], [ratio.high - ratio.median]],
-            color=_COLOURS[place % len(_COLOURS)],
-            marker="D" if tool == GRAPHOPT else "o",
-            markersize=5 if tool == GRAPHOPT else 3,
-            linewidth=1,
-            label=tool if height == 0 else None,
+            **_mark(place, tool),
         )
+
+
+def _mark(place: int, tool: str) -> dict[str, Any]:
+    """Return how the point of a tool looks: graphopt's is bigger."""
+    big = tool == GRAPHOPT
+    colour = _COLOURS[place % len(_COLOURS)]
+    return {"color": colour, "marker": "D" if big else "o", "markersize": 5 if big else 3, "linewidth": 1}

@@ -24,6 +24,7 @@ from benchmarks.records import (
     SuiteResult,
     Summary,
     entry_of,
+    json_schema,
     load,
 )
 from benchmarks.run import PARTIAL, RESULTS, ROOT
@@ -149,6 +150,8 @@ def main() -> int:
         )
         return int(not right)
     path = given.file or newest()
+    if not given.shown:
+        (RESULTS / "schema.json").write_bytes(json_schema())
     if given.shown or path is None:
         print("no result file" if path is None else section(path))
         return int(path is None)

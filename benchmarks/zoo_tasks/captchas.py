@@ -79,5 +79,8 @@ class TextTask(DrawnTask):
 
     def judge(self, found: Sequence[tuple[Sequence[Array], Any]]) -> float:
         """Score the letters that were read."""
-        read = [(read_ctc(outputs[0][:, 0].argmax(-1), self.characters), truth) for outputs, truth in found]
+        read = [
+            (read_ctc(outputs[0].reshape(-1, len(self.characters)).argmax(-1), self.characters), truth)
+            for outputs, truth in found
+        ]
         return character_accuracy([(text.upper(), truth) for text, truth in read])
