@@ -50,6 +50,11 @@ class _Site:
     def neighbours(self) -> int:
         return min(_NEIGHBOURS, key=self.cost)
 
+    @property
+    def wide(self) -> int:
+        """Columns of the packed result, the last of which may overhang."""
+        return -(-self.columns // self.neighbours)
+
 
 def _site(match: Match) -> _Site | None:
     """Read the convolution; None if a size is not known or it is of another kind."""
@@ -86,24 +91,21 @@ def _pack(build: Builder, match: Match) -> Value | None:
     site, w, b = _site(match), match.constant("w"), match.constant("b")
     if site is None or w is None or (match.get("b") is not None and b is None):
         return None
-    count, step = site.neighbours, site.strides[1]
-    wide = -(-site.columns // count)
-    bias = None if b is None else build.constant(np.repeat(b, count))
-    pads = [*site.pads[:3], site.pads[3] + step * (wide * count - site.columns)]
-    made = build.op(
-        "Conv",
-        match["x"],
-        build.constant(_shifted(w, count, step)),
-        bias,
-        strides=[site.strides[0], step * count],
-        pads=pads,
-    )
-    made = build.op("Reshape", made, _shape(build, -1, site.outputs, count, site.rows * wide))
+    count, (down, step) = site.neighbours, site.strides
+    weights, bias = build.constant(_shifted(w, count, step)), None if b is None else build.constant(np.repeat(b, count))
+    pads = [*site.pads[:3], site.pads[3] + step * (site.wide * count - site.columns)]
+    packed = build.op("Conv", match["x"], weights, bias, strides=[down, step * count], pads=pads)
+    return _unpack(build, packed, site)
+
+
+def _unpack(build: Builder, packed: Value, site: _Site) -> Value:
+    """Bring [n, outputs * neighbours, rows, wide] into [n, outputs, rows, columns]."""
+    made = build.op("Reshape", packed, _shape(build, -1, site.outputs, site.neighbours, site.rows * site.wide))
     made = build.op("Transpose", made, perm=[0, 1, 3, 2])
-    made = build.op("Reshape", made, _shape(build, -1, site.outputs, site.rows, wide * count))
-    if wide * count == site.columns:
-        return made  # type: ignore[no-any-return]
-    value: Value = build.op("Slice", made, _shape(build, 0), _shape(build, site.columns), _shape(build, 3))
+    made = build.op("Reshape", made, _shape(build, -1, site.outputs, site.rows, site.wide * site.neighbours))
+    if site.wide * site.neighbours != site.columns:
+        made = build.op("Slice", made, _shape(build, 0), _shape(build, site.columns), _shape(build, 3))
+    value: Value = made
     return value
 
 
