@@ -55,21 +55,23 @@ def bench_verdict(report: BenchReport) -> tuple[str, str]:
     if not report.entries:
         return "nothing was measured", "bad"
     base, *others = report.entries
-    timed = [entry for entry in others if entry.ratio is not None]
+    wrong = [entry for entry in others if _is_wrong(entry)]
+    timed = [entry for entry in others if entry.ratio is not None and entry not in wrong]
     name = shown(base.label, 80)
-    if not timed:
-        latency = None if base.latency is None else base.latency.median_ms
-        return (f"{name}: {milliseconds(latency)}" if latency else f"{name} was not timed"), "note"
-    wrong = [entry for entry in timed if entry.quality is not None and entry.quality.wrong]
-    if len(wrong) == len(timed):
+    if wrong and len(wrong) == len(others):
         return f"Nothing else computes the same as {name}.", "bad"
     said = f" Not the same results: {', '.join(shown(entry.label, 60) for entry in wrong)}." if wrong else ""
-    text, tone = _fastest(name, [entry for entry in timed if entry not in wrong])
+    if not timed and not wrong:
+        latency = None if base.latency is None else base.latency.median_ms
+        return (f"{name}: {milliseconds(latency)}" if latency else f"{name} was not timed"), "note"
+    text, tone = _fastest(name, timed)
     return text + said, "bad" if wrong else tone
 
 
 def _fastest(base: str, entries: list[Entry]) -> tuple[str, str]:
     """Say which of the entries that compute the same as the base is the fastest."""
+    if not entries:
+        return "Nothing else was timed.", "note"
     differing = [entry for entry in entries if entry.ratio and not entry.ratio.no_difference]
     if not differing:
         return f"No difference in latency from {base} beyond the noise.", "note"
@@ -92,6 +94,8 @@ def _cards(report: BenchReport) -> Iterator[Card]:
         if entry.ratio is not None:
             note = f"ratio {ratio_text(entry.ratio)}"
             tone = "" if entry.ratio.no_difference else "good" if entry.ratio.median < 1 else "bad"
+        if _is_wrong(entry):
+            note, tone = f"NOT THE SAME RESULTS; {note}", "bad"
         yield Card(shown(entry.label, 60), value, note if index == 0 or entry.ratio else entry.trouble, tone)
 
 
@@ -122,9 +126,16 @@ def _sections(report: BenchReport) -> Iterator[Section]:
     if any(entry.shares for entry in report.entries):
         yield Section("Which provider ran it", tuple(_shares(report)))
     yield from _quality(timed)
-    if load := tuple(_load(report)):
-        yield Section("Load", load)
     yield Section("Models and runtimes", tuple(_details(report)))
+
+
+def _is_wrong(entry: Entry) -> bool:
+    return entry.quality is not None and entry.quality.wrong
+
+
+def _name(entry: Entry) -> str:
+    """Name an entry where its latency is seen, so that a wrong one is never taken for a fast one."""
+    return f"{shown(entry.label, 120)} (NOT THE SAME RESULTS)" if _is_wrong(entry) else entry.label
 
 
 def _tone(index: int) -> int:
@@ -136,7 +147,7 @@ def _latency(report: BenchReport, timed: list[tuple[int, Entry]]) -> Iterator[Bl
     noise = None if twin is None else (twin.low, twin.high)
     rows = tuple(
         Interval(
-            entry.label, entry.ratio.low, entry.ratio.median, entry.ratio.high, entry.ratio.no_difference, _tone(index)
+            _name(entry), entry.ratio.low, entry.ratio.median, entry.ratio.high, entry.ratio.no_difference, _tone(index)
         )
         for index, entry in timed
         if entry.ratio is not None
@@ -145,7 +156,7 @@ def _latency(report: BenchReport, timed: list[tuple[int, Entry]]) -> Iterator[Bl
         caption = "The band is the noise floor: the base against itself. A hollow mark means no difference beyond it."
         yield ChartBlock(Intervals(rows, noise), caption, title=f"Ratio to {shown(report.entries[0].label, 60)}")
     series = tuple(
-        Series(entry.label, entry.latency.rounds_ms, _tone(index))
+        Series(_name(entry), entry.latency.rounds_ms, _tone(index))
         for index, entry in timed
         if entry.latency is not None and len(entry.latency.rounds_ms) > 1
     )
@@ -202,11 +213,11 @@ def _quality(timed: list[tuple[int, Entry]]) -> Iterator[Section]:
             continue
         median, quality = entry.latency.median_ms, entry.quality
         if index == 0 and (quality is None or quality.error is None):
-            errors.append(Point(entry.label, median, 0.0, _tone(index)))
+            errors.append(Point(_name(entry), median, 0.0, _tone(index)))
         elif quality is not None and quality.error is not None:
-            errors.append(Point(entry.label, median, quality.error, _tone(index)))
+            errors.append(Point(_name(entry), median, quality.error, _tone(index)))
         if quality is not None and quality.score is not None:
-            scores.append(Point(entry.label, median, quality.score, _tone(index)))
+            scores.append(Point(_name(entry), median, quality.score, _tone(index)))
     blocks: list[Block] = []
     if len(scores) > 1:
         chart = Points(tuple(scores), "ms, median", "score, higher is better")
@@ -216,40 +227,6 @@ def _quality(timed: list[tuple[int, Entry]]) -> Iterator[Section]:
         blocks.append(ChartBlock(chart, "Down and to the left is better.", legend(errors)))
     if blocks:
         yield Section("Accuracy against latency", tuple(blocks), "A fast model that is wrong is not fast.")
-
-
-def _load(report: BenchReport) -> Iterator[Block]:
-    rows = tuple(
-        (
-            shown(entry.label, 80),
-            str(each.concurrency),
-            f"{each.per_second:.1f}",
-            milliseconds(each.median_ms),
-            milliseconds(each.p90_ms),
-        )
-        for entry in report.entries
-        for each in entry.throughput
-    )
-    header = ("", "callers", "per second", "median", "p90")
-    if rows:
-        yield TableBlock(Table(header, rows, "Closed loop: each caller waits for its result", frozenset({1, 2, 3, 4})))
-    opened = tuple(
-        (
-            shown(entry.label, 80),
-            f"{entry.open_load.rate:.1f}",
-            str(entry.open_load.requests),
-            milliseconds(entry.open_load.median_ms),
-            milliseconds(entry.open_load.p90_ms),
-            milliseconds(entry.open_load.p99_ms),
-            f"{entry.open_load.behind:.1%}",
-        )
-        for entry in report.entries
-        if entry.open_load is not None
-    )
-    header_open = ("", "per second", "requests", "median", "p90", "p99", "began late")
-    if opened:
-        title = "Open loop: requests at random moments, timed from when each was due"
-        yield TableBlock(Table(header_open, opened, title, frozenset(range(1, 7))))
 
 
 def _details(report: BenchReport) -> Iterator[Block]:

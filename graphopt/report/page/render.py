@@ -23,6 +23,8 @@ __all__ = ["prepare", "render", "write"]
 
 WIDE, NARROW = 1000.0, 330.0
 """Widths at which every chart is drawn; the style sheet shows the one that fits."""
+MOST_CHARS = 2000
+"""Characters of a text; names are cut shorter where they are laid out."""
 _FOLDER = Path(__file__).parent
 # As in the HTML standard's advice for scripts that hold data: nothing in a string may end the element, or a line.
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
@@ -48,10 +50,11 @@ def render(chapters: Sequence[Chapter], title: str = "graphopt") -> str:
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(picture=_picture, tree=_tree, data=_data)
+    environment.filters.update(picture=_picture, tree=_tree, data=_data, brief=_brief)
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -92,6 +95,19 @@ def _own(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704 - read from this folder
+
+
+def _visible(value: Any) -> Any:
+    """Show what would act on the page's text, and no more of a name than anyone reads; markup stays as it is."""
+    from graphopt.report.page.svg import shown
+
+    return shown(value, MOST_CHARS) if type(value) is str else value
+
+
+def _brief(cell: str) -> str:
+    from graphopt.report.page.svg import shown
+
+    return shown(cell)
 
 
 def _picture(chart: Chart, width: float) -> Any:
