@@ -45,10 +45,8 @@ _OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--warm-up",
         type=click.IntRange(0),
-        default=2,
-        show_default=True,
         metavar="N",
-        help="Inferences between the first and those that are timed.",
+        help="Inferences between the first and those that are timed [default: 2, or one that takes long].",
     ),
     click.option(
         "--evaluate",

@@ -261,9 +261,10 @@ class _Bench:
     def energy(self, stand: Stand, timing: Timing, label: str) -> float | None:
         """Return the joules of one inference, of the whole processor; None where they cannot be read."""
         count = max(1, int(_ENERGY_SECONDS * 1e3 / timing.median_ms(label)))
-        used = self.meter.joules(lambda: stand.batch(count))
-        # A batch begins with one more.
-        return None if used is None else used / (count + 1)
+        # A batch may begin with one more.
+        extra: list[int] = []
+        used = self.meter.joules(lambda: extra.append(stand.ask("batch", key="", count=count)[0]["extra"]))
+        return None if used is None else used / (count + sum(extra))
 
     def load(self, stands: Mapping[str, Stand], feed: Feed) -> None:
         """Put load on each alone, in a process of its own that has the cores for it."""

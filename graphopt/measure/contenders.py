@@ -27,9 +27,9 @@ class BenchOptions:
 
     Every model is measured on every provider with every number of `threads`. `budget_s` seconds are spent on timing;
     `width` is the half width of the intervals at which it stops before. `samples` feeds are compared, and `evaluate`
-    items of the task scored at most. `warm_up` inferences run after the first. `concurrency` lists numbers of callers,
-    `rate` is the requests per second of an open load, 0 for none; each takes `load_s` seconds. `config` is passed to
-    the runtime verbatim. `software` admits adapters that only imitate a GPU.
+    items of the task scored at most. `warm_up` inferences run after the first, by default two or a long one.
+    `concurrency` lists numbers of callers, `rate` is the requests per second of an open load, 0 for none; each takes
+    `load_s` seconds. `config` is passed to the runtime verbatim. `software` admits adapters that only imitate a GPU.
     """
 
     eps: tuple[str, ...] = ("cpu",)
@@ -40,7 +40,7 @@ class BenchOptions:
     budget_s: float = 20.0
     width: float = 0.01
     seed: int = 0
-    warm_up: int = 2
+    warm_up: int | None = None
     concurrency: tuple[int, ...] = ()
     rate: float = 0.0
     load_s: float = 1.0

@@ -26,6 +26,8 @@ __all__ = ["Station"]
 
 Reply = tuple[dict[str, Any], list[Array]]
 _WARM_UPS = 2
+_LONG = 0.25
+"""Seconds of an inference against which cold caches are nothing."""
 
 
 class Station:
@@ -38,6 +40,7 @@ class Station:
         self.empty: int | None = None
         self.again: Callable[[], Opened] | None = None
         self.cores = _cores()
+        self.long = False
 
     def ping(self, _: dict[str, Any], arrays: list[Array]) -> Reply:
         """Answer with the process id and what was sent."""
@@ -53,7 +56,7 @@ class Station:
     def open(self, request: dict[str, Any], _: list[Array]) -> Reply:
         """Open a model for `callers` that run it at once; the peak of memory before it is what the runtime takes."""
         from graphopt.runtime.providers import provider
-        from graphopt.runtime.providers.interface import NotUsable, RunOptions
+        from graphopt.runtime.providers.interface import NotUsable, Refused, RunOptions
 
         self.opened, self.bound = None, {}
         _trim()
@@ -68,7 +71,7 @@ class Station:
         try:
             self.opened = self.again()
         except NotUsable as error:
-            return {"not_usable": str(error)}, []
+            return {"not_usable": str(error), "refused": isinstance(error, Refused)}, []
         seconds = time.perf_counter() - begin
         opened = self.opened
         reply = {"seconds": seconds, "empty_bytes": empty, "chosen": opened.chosen, "software": opened.software}
@@ -81,31 +84,37 @@ class Station:
         return {}, []
 
     def first(self, request: dict[str, Any], _: list[Array]) -> Reply:
-        """Time the first inference on a feed, and warm up with more."""
+        """Time the first inference on a feed, and warm up with `warm_ups` more; two, or one long one, unless told."""
         run = self._run(request["key"])
         begin = time.perf_counter()
         run()
         first = time.perf_counter() - begin
         warm = first
-        for _again in range(request.get("warm_ups", _WARM_UPS)):
+        asked = request.get("warm_ups")
+        for _again in range(_WARM_UPS if asked is None else asked):
             begin = time.perf_counter()
             run()
             warm = time.perf_counter() - begin
+            if warm > _LONG and asked is None:
+                break
+        self.long = warm > _LONG
         return {"first": first, "warm": warm}, []
 
     def batch(self, request: dict[str, Any], _: list[Array]) -> Reply:
         """Time `count` inferences one by one; the seconds of each come back as one float64 array.
 
-        One more runs before them, as others had the caches in between.
+        One more runs before them, as others had the caches in between; unless it takes long, where that is little.
         """
         run, clock = self._run(request["key"]), time.perf_counter
-        run()
+        extra = 0 if self.long else 1
+        for _again in range(extra):
+            run()
         seconds = np.empty(request["count"])
         for index in range(request["count"]):
             begin = clock()
             run()
             seconds[index] = clock() - begin
-        return {}, [seconds]
+        return {"extra": extra}, [seconds]
 
     def closed_load(self, request: dict[str, Any], _: list[Array]) -> Reply:
         """Let `callers` run at once for some `seconds`; the seconds of each inference come back as one array."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from graphopt.errors import MeasureError
 from graphopt.runtime.limits import Limits
-from graphopt.runtime.process import Worker
+from graphopt.runtime.process import RequestError, Worker
 from graphopt.runtime.providers import known_name
 from graphopt.runtime.ratios import FEW_OPENINGS, Ratio, estimate, flag
 
@@ -51,7 +51,9 @@ class Contender:
 class Stand:
     """A contender in its own process. What it is asked for raises `RequestError` or `WorkerDied` if it fails."""
 
-    def __init__(self, contender: Contender, limits: Limits = _LIMITS, *, warm_ups: int = 2, callers: int = 1) -> None:
+    def __init__(
+        self, contender: Contender, limits: Limits = _LIMITS, *, warm_ups: int | None = None, callers: int = 1
+    ) -> None:
         self.contender = contender
         self.warm_ups = warm_ups
         self.callers = callers
@@ -80,11 +82,14 @@ class Stand:
     def open(self) -> dict[str, Any]:
         """Open the model, anew if it is open, and return what the runtime says of it.
 
-        Raises `MeasureError` if it cannot be the requested provider that runs.
+        Raises `RequestError` if the provider does not take this model, `MeasureError` if it cannot be the requested
+        provider that runs.
         """
         one = self.contender
         options = {"threads": 1, **one.options, "config": dict(one.options.get("config", {}))}
         reply, _ = self.ask("open", ep=one.ep, path=str(one.path.resolve()), options=options, callers=self.callers)
+        if reply.get("refused"):
+            raise RequestError("load", reply["not_usable"])
         if "not_usable" in reply:
             raise MeasureError(
                 f"{one.ep} would not run {one.path.name}",

@@ -25,6 +25,7 @@ from graphopt.kinds import Exactness
 from graphopt.measure.bench import BenchOptions, bench
 from graphopt.measure.compare import compare_models, verdict
 from graphopt.measure.contenders import contenders, describe
+from graphopt.measure.energy import EnergyMeter
 from graphopt.measure.environment import environment, environment_hash
 from graphopt.measure.scoring import Reference
 from graphopt.runtime.process import WorkerDied
@@ -386,3 +387,33 @@ def test_a_wrong_model_is_loud_even_when_quiet(tmp_path: Path, capsys: pytest.Ca
     shown = capsys.readouterr()
     assert json.loads(shown.out)["entries"][1]["quality"]["wrong"] is True
     assert "NOT THE SAME RESULTS" in shown.err
+
+
+def test_a_model_that_openvino_does_not_take_costs_only_itself(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    made = model([helper.make_node("Det", ["x"], ["y"])], {"x": (FLOAT, [4, 4])}, {"y": (FLOAT, [])})
+    first, second = bench([save(made, tmp_path / "m.onnx")], replace(QUICK, eps=("cpu", "openvino"))).entries
+    assert first.latency is not None
+    assert second.trouble.startswith("does not load: OpenVINO does not compile it: ")
+    assert second.latency is None
+
+
+def test_energy_is_that_of_one_inference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = tmp_path / "powercap" / "intel-rapl:0"
+    zone.mkdir(parents=True)
+    (zone / "max_energy_range_uj").write_text("999999999\n")
+    (zone / "energy_uj").write_text("0\n")
+    real, counts = Stand.ask, []
+
+    def ask(stand: Stand, op: str, *arrays: Any, **request: Any) -> Any:
+        found = real(stand, op, *arrays, **request)
+        if op == "batch":
+            # As if each inference took 3 mJ.
+            counts.append(request["count"] + found[0]["extra"])
+            (zone / "energy_uj").write_text(f"{int((zone / 'energy_uj').read_text()) + 3000 * counts[-1]}\n")
+        return found
+
+    monkeypatch.setattr(Stand, "ask", ask)
+    monkeypatch.setattr(module, "EnergyMeter", lambda: EnergyMeter(zone.parent))
+    (entry,) = bench([dense(tmp_path / "model.onnx", EYE)], QUICK).entries
+    assert entry.energy_j == pytest.approx(3e-3)

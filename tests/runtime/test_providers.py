@@ -18,7 +18,7 @@ from onnx import helper
 
 from graphopt.errors import MeasureError, UsageError
 from graphopt.measure import machine
-from graphopt.runtime.process import Worker
+from graphopt.runtime.process import RequestError, Worker
 from graphopt.runtime.providers import NAMES, provider
 from graphopt.runtime.providers.binding import bound
 from graphopt.runtime.providers.interface import NotUsable, RunOptions
@@ -223,8 +223,10 @@ def test_openvino_takes_strings_and_bfloat16(tmp_path: Path) -> None:
 def test_openvino_says_in_one_line_why_it_does_not_compile(tmp_path: Path) -> None:
     nodes = [helper.make_node("Foo", ["x"], ["y"], domain="d")]
     kind = (FLOAT, ["n"])
-    why = refusal(save(model(nodes, {"x": kind}, {"y": kind}), tmp_path / "m.onnx"))
-    assert why == "OpenVINO does not compile it: No conversion rule found for operations: d.Foo"
+    path = save(model(nodes, {"x": kind}, {"y": kind}), tmp_path / "m.onnx")
+    with opened(path) as stand, pytest.raises(RequestError) as found:
+        stand.open()
+    assert found.value.what == "OpenVINO does not compile it: No conversion rule found for operations: d.Foo"
 
 
 def test_openvino_runs_on_the_device_that_was_asked_for(tmp_path: Path) -> None:

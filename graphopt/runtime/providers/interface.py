@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from graphopt.runtime.frames import Array
 
-__all__ = ["Kernel", "NotUsable", "Opened", "Provider", "RunOptions", "Tensor"]
+__all__ = ["Kernel", "NotUsable", "Opened", "Provider", "Refused", "RunOptions", "Tensor"]
 
 Tensor = tuple[str, tuple[int, ...]]
 """Element type, by numpy's name or as onnx calls it, and shape."""
@@ -16,6 +16,10 @@ Tensor = tuple[str, tuple[int, ...]]
 
 class NotUsable(Exception):  # noqa: N818 - it names a state
     """Say in one line why a provider cannot run here, or why another one would run instead."""
+
+
+class Refused(NotUsable):
+    """Say in one line why a provider that is usable here does not take this model."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Provider(Protocol):
     def open(self, path: str, options: RunOptions) -> Opened:
         """Open a model.
 
-        Raises `NotUsable` if it cannot be this provider that runs; what the runtime raises is passed on.
+        Raises `NotUsable` if it cannot be this provider that runs, `Refused` if that is for the model's sake; what
+        else the runtime raises is passed on.
         """
         ...

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphopt.runtime.frames import Array
-from graphopt.runtime.providers.interface import Kernel, NotUsable, Opened, RunOptions
+from graphopt.runtime.providers.interface import Kernel, NotUsable, Opened, Refused, RunOptions
 from graphopt.runtime.providers.reasons import reason
 
 __all__ = ["OpenVino"]
@@ -55,7 +55,7 @@ class _Compiled:
                 core.add_extension(library)
             self._model = core.compile_model(path, device, {**settings, **given})
         except RuntimeError as error:
-            raise NotUsable(f"OpenVINO does not compile it: {reason(str(error))}") from error
+            raise Refused(f"OpenVINO does not compile it: {reason(str(error))}") from error
         devices = [name.partition(".")[0] for name in self._model.get_property("EXECUTION_DEVICES")]
         if devices != [device.partition(".")[0]]:
             raise NotUsable(f"OpenVINO would run it on {', '.join(devices)}, not on {device}; name that as the device")

@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime as ort
 
 from graphopt.runtime.frames import Array
-from graphopt.runtime.providers.interface import Kernel, NotUsable, RunOptions
+from graphopt.runtime.providers.interface import Kernel, NotUsable, Refused, RunOptions
 from graphopt.runtime.providers.reasons import reason
 from graphopt.runtime.session import plain, runner
 
@@ -64,7 +64,8 @@ class OrtOpened:
 
     `made` and `providers` open the model again.
 
-    Raises `NotUsable` if `wanted` runs nothing, or the CPU something where `options.strict` forbids it.
+    Raises `Refused` if `wanted` does not open it, `NotUsable` if it runs nothing, or the CPU something where
+    `options.strict` forbids it.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class OrtOpened:
             if "fallback to CPU EP has been explicitly disabled" in str(error):
                 raise NotUsable(f"{wanted} leaves nodes of it to the CPU, which --strict forbids") from error
             if wanted:
-                raise NotUsable(f"{wanted} does not open it: {reason(str(error))}") from error
+                raise Refused(f"{wanted} does not open it: {reason(str(error))}") from error
             raise
         self.inputs = [(each.name, each.type) for each in self.session.get_inputs()]
         self.outputs = [(each.name, each.type) for each in self.session.get_outputs()]
