@@ -55,7 +55,10 @@ class _Compiled:
                 core.add_extension(library)
             self._model = core.compile_model(path, device, {**settings, **given})
         except RuntimeError as error:
-            raise Refused(f"OpenVINO does not compile it: {reason(str(error))}") from error
+            # A device that is not there is nothing that another model would mend.
+            known = device.partition(".")[0] in {name.partition(".")[0] for name in core.available_devices}
+            kind = Refused if known or device == "AUTO" else NotUsable
+            raise kind(f"OpenVINO does not compile it: {reason(str(error))}") from error
         devices = [name.partition(".")[0] for name in self._model.get_property("EXECUTION_DEVICES")]
         if devices != [device.partition(".")[0]]:
             raise NotUsable(f"OpenVINO would run it on {', '.join(devices)}, not on {device}; name that as the device")
