@@ -194,6 +194,12 @@ def test_the_roof_is_the_later_of_computing_and_moving() -> None:
     assert moving.seconds == pytest.approx(0.1)
 
 
+def test_the_better_of_two_peaks_counts() -> None:
+    found = Peaks(2, 10.0, 100.0).best(Peaks(2, 20.0, 50.0, 400.0))
+    assert found == Peaks(2, 20.0, 100.0, 400.0)
+    assert Peaks(1, 1.0, 1.0).best(Peaks(1, 1.0, 1.0)).int8_gops is None
+
+
 def test_a_copy_is_timed_whole() -> None:
     """No memory reads and writes 10 TB/s, and none that runs this is slower than 10 MB/s."""
     for threads in (1, 3):
