@@ -44,6 +44,8 @@ class _Compiled:
         settings = {"PERFORMANCE_HINT": "LATENCY"}
         if device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = str(options.threads)
+            # The process has its cores already; pinned by OpenVINO, several models would share one.
+            settings["ENABLE_CPU_PINNING"] = "NO"
         if options.precision != "auto":
             # Without the second, activations in front of int8 weights are quantized anew, to other numbers.
             settings |= {"INFERENCE_PRECISION_HINT": options.precision, "EXECUTION_MODE_HINT": "ACCURACY"}
