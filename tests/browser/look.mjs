@@ -59,10 +59,13 @@ async function listing(page) {
   await found.locator("select.rule").selectOption("-1");
   const graph = found.locator("td button").last();
   if (await graph.count()) {
+    result.clicked = await found.locator("tbody tr", { has: page.locator("button") }).last().locator("td").first().textContent();
     await graph.click();
     const viewer = page.locator(".viewer").first();
     result.shown = await viewer.locator(".drawn:visible").count();
-    result.chosen = await viewer.locator("select").inputValue();
+    result.chosen = await viewer.locator("select").evaluate((select) => select.selectedOptions[0].textContent);
+    result.drawn = await viewer.locator(".drawn:visible").getAttribute("data-index");
+    result.index = await viewer.locator("select").inputValue();
   }
   return result;
 }

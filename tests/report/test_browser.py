@@ -139,8 +139,10 @@ def test_thousands_of_rewrites_are_found_at_once(looks: dict[str, Look]) -> None
 
 
 def test_a_rewrite_shows_the_graph_around_it(looks: dict[str, Look]) -> None:
-    assert looks["digits"]["listing"]["shown"] == 1
-    assert looks["digits"]["listing"]["chosen"] != "0"
+    listing = looks["digits"]["listing"]
+    assert listing["shown"] == 1
+    assert listing["chosen"].startswith(f"{listing['clicked']}: ")
+    assert listing["drawn"] == listing["index"]
 
 
 def test_tabs_follow_the_arrow_keys(looks: dict[str, Look]) -> None:

@@ -242,3 +242,23 @@ def test_report_shows_files_of_results(tmp_path: Path, capsys: pytest.CaptureFix
     assert run("report", one, "-o", tmp_path / "one.pdf") == 2
     assert run("report", MODEL, "-o", tmp_path / "model.html") == 3
     assert not (tmp_path / "model.html").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_writes_a_report_with_its_accuracy(tmp_path: Path) -> None:
+    page = tmp_path / "demo.html"
+    assert run("demo", "-q", "--report", page) == 0
+    text = page.read_text()
+    assert "accuracy on 300 samples" in text
+    assert "nodes around" in text
+    assert list(tmp_path.iterdir()) == [page]
+
+
+@pytest.mark.slow
+def test_what_is_measured_is_shown(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    for command in (["bench", MODEL, MODEL], ["compare", MODEL, MODEL]):
+        assert run(*command, "--budget", 1, "-q", "--report", page) == 0
+        assert "share of rounds" in page.read_text()
+    assert run("profile", MODEL, "-q", "--runs", 5, "--report", page) == 0
+    assert "time by operator" in page.read_text()

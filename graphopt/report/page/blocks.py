@@ -127,11 +127,12 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Viewer:
-    """Regions of which one is seen at a time."""
+    """Regions of which one is seen at a time, at the beginning number `first`."""
 
     kind: ClassVar[str] = "viewer"
 
     regions: tuple[Drawn, ...]
+    first: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from graphopt.pipeline.report import LatencyRecord, Report, VerifyRecord
 from graphopt.report.exhibits import Exhibits
@@ -89,11 +89,10 @@ def _cards(report: Report) -> Iterator[Card]:
         tone = "" if latency.no_difference else "good" if latency.ratio < 1 else "bad"
         note = f"{latency.before_ms:.3f} → {latency.after_ms:.3f} ms"
         yield Card("Latency", "no difference" if latency.no_difference else f"{latency.ratio - 1:+.1%}", note, tone)
-    yield _change("Nodes", report.before.nodes, report.after.nodes, str)
+    yield _change("Nodes", report.before.nodes, report.after.nodes, "{:.0f}".format)
     yield _change("File size", report.before_bytes, report.after_bytes, human_bytes)
-    yield _change("Parameters", report.before.parameters, report.after.parameters, human_count)
-    if report.before.macs is not None and report.after.macs is not None:
-        yield _change("MACs", report.before.macs, report.after.macs, human_count)
+    pairs = (("Parameters", report.before.parameters, report.after.parameters), ("MACs", *_macs(report)))
+    yield from (_change(name, old, new, human_count) for name, old, new in pairs if old != new)
     error = "0" if record.bit_identical else "-" if record.max_error is None else f"{record.max_error:.1e}"
     allowed = "" if record.tolerance is None else f"allowed {record.tolerance:.0e}"
     yield Card("Largest error", error, allowed, _proof(record)[1])
@@ -101,11 +100,19 @@ def _cards(report: Report) -> Iterator[Card]:
     yield Card("Rewrites", str(len(report.steps)), undone, "bad" if report.rolled_back else "")
 
 
-def _change(label: str, before: float, after: float, show: object) -> Card:
-    text = show if callable(show) else str
-    value = "same" if before == after or not before else f"{(after - before) / before:+.1%}"
-    note = text(after) if before == after else f"{text(before)} → {text(after)}"
-    return Card(label, value, note, "good" if after < before else "")
+def _macs(report: Report) -> tuple[int, int]:
+    """Return the multiply-accumulates before and after; equal where one is not known, as nothing is said then."""
+    before, after = report.before.macs, report.after.macs
+    return (0, 0) if before is None or after is None else (before, after)
+
+
+def _change(label: str, before: float, after: float, show: Callable[[float], str]) -> Card:
+    if before == after or not before:
+        return Card(label, "same" if before == after else show(after), show(after))
+    share = (after - before) / before
+    value = f"{share:+.1%}" if abs(share) >= 0.0005 else "under 0.1%"
+    tone = "good" if after < before and abs(share) >= 0.0005 else ""
+    return Card(label, value, f"{show(before)} → {show(after)}", tone)
 
 
 def _loud(report: Report) -> Iterator[Loud]:
@@ -193,7 +200,8 @@ def _rewrites(report: Report, models: Exhibits) -> Iterator[Block]:
             )
             for region in models.regions
         )
-        yield Viewer(drawn)
+        changes = [sum(bool(box.change) for box in (*each.before.boxes, *each.after.boxes)) for each in models.regions]
+        yield Viewer(drawn, changes.index(max(changes)))
 
 
 def _listing(report: Report, drawn: dict[int, int]) -> Listing:

@@ -59,7 +59,7 @@
     };
     select.closest("label").hidden = false;
     select.addEventListener("change", () => show(Number(select.value)));
-    show(0);
+    show(Number(select.value));
     viewers.set(viewer.closest("section"), (chosen) => {
       show(chosen);
       viewer.scrollIntoView({ block: "start" });
