@@ -41,17 +41,8 @@ class _Compiled:
         self._source = path, options
         given = dict(options.config)
         device = given.pop("device", "CPU")
-        settings = {"PERFORMANCE_HINT": "LATENCY"}
-        if device == "CPU":
-            settings["INFERENCE_NUM_THREADS"] = str(options.threads)
-            # The process has its cores already; pinned by OpenVINO, several models would share one.
-            settings["ENABLE_CPU_PINNING"] = "NO"
-        if options.precision != "auto":
-            # Without the second, activations in front of int8 weights are quantized anew, to other numbers.
-            settings |= {"INFERENCE_PRECISION_HINT": options.precision, "EXECUTION_MODE_HINT": "ACCURACY"}
+        settings = _settings(options, device)
         core = openvino.Core()
-        if options.cache:
-            settings["CACHE_DIR"] = options.cache
         try:
             for library in options.custom_ops:
                 core.add_extension(library)
@@ -113,6 +104,20 @@ class _Compiled:
         counted = _Compiled(path, replace(options, config={**options.config, "PERF_COUNT": "YES"}))
         counted._fill(counted._request, feed)
         return kernels_of(counted._model, counted._request, runs)
+
+
+def _settings(options: RunOptions, device: str) -> dict[str, str]:
+    settings = {"PERFORMANCE_HINT": "LATENCY"}
+    if device == "CPU":
+        settings["INFERENCE_NUM_THREADS"] = str(options.threads)
+        # The process has its cores already; pinned by OpenVINO, several models would share one.
+        settings["ENABLE_CPU_PINNING"] = "NO"
+    if options.precision != "auto":
+        # Without the second, activations in front of int8 weights are quantized anew, to other numbers.
+        settings |= {"INFERENCE_PRECISION_HINT": options.precision, "EXECUTION_MODE_HINT": "ACCURACY"}
+    if options.cache:
+        settings["CACHE_DIR"] = options.cache
+    return settings
 
 
 def _name(port: Any) -> str:
