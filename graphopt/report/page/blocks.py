@@ -25,6 +25,8 @@ __all__ = [
     "Viewer",
 ]
 
+HALF = 484.0
+
 
 class Chart(Protocol):
     """What can be drawn at any width."""
@@ -123,6 +125,11 @@ class Drawn:
     title: str
     before: Element
     after: Element
+
+    @property
+    def wide(self) -> bool:
+        """Whether one side is wider than half of the page, so that they stand below each other."""
+        return any(float(side.get("width", "0")) > HALF for side in (self.before, self.after))
 
 
 @dataclass(frozen=True)
