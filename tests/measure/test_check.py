@@ -342,6 +342,12 @@ def test_webgpu_leaves_int8_to_the_cpu_with_copies(tmp_path: Path, quantized: Ca
     assert one(nbits(tmp_path / "nbits.onnx"), "webgpu").verdict == "runs"
 
 
+def test_half_precision_fails_on_no_gpu_because_a_software_adapter_lacks_it(tmp_path: Path) -> None:
+    node = helper.make_node("Transpose", ["x"], ["y"], "t", perm=[1, 0])
+    ends = [value("x", TensorProto.FLOAT16, [4, 5])], [value("y", TensorProto.FLOAT16, [5, 4])]
+    assert one(write(tmp_path / "m.onnx", [node], *ends), "webgpu").verdict == "runs"
+
+
 def test_web_knows_kernels_versions_and_types(tmp_path: Path) -> None:
     assert one(cnn(tmp_path / "cnn.onnx"), "ort-web").verdict == "runs"
     refused = one(without_kernel(tmp_path / "m.onnx"), "ort-web")

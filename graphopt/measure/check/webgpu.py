@@ -31,10 +31,17 @@ def examine(subject: Subject) -> TargetReport:
         if reason:
             return _by_list(subject, reason)
         reply, refusal = opener.open(subject.path)
-    total = len(subject.nodes)
-    if refusal:
-        return TargetReport("", "fails", refusal, named_nodes(refusal, subject), total)
-    return _placed(reply, subject)
+    if not refusal:
+        return _placed(reply, subject)
+    if _is_imitated(subject):
+        # It lacks what GPUs have, such as f16 in shaders: its refusal says nothing of them.
+        return _by_list(subject, f"the software adapter refuses it, a GPU may not ({refusal})")
+    return TargetReport("", "fails", refusal, named_nodes(refusal, subject), len(subject.nodes))
+
+
+def _is_imitated(subject: Subject) -> bool:
+    with Opener("webgpu", subject.custom_ops) as opener:
+        return bool(opener.why_not())
 
 
 def _placed(reply: dict[str, Any], subject: Subject) -> TargetReport:
