@@ -117,7 +117,9 @@ def _row(model: ModelResult, report: BenchReport, tools: Sequence[str]) -> tuple
 def _cell(model: ModelResult, report: BenchReport, tool: str) -> str:
     attempt = next((one for one in model.attempts if one.tool == tool), Attempt(tool, FAILED, 0.0))
     entry = entry_of(report, tool)
-    words = {WRONG: "wrong", FAILED: "fails", UNVERIFIED: "unverified"}
+    words = {WRONG: "differs", FAILED: "fails", UNVERIFIED: "unverified"}
+    if attempt.status == WRONG and attempt.max_error:
+        return f"differs by {attempt.max_error:.0e}"
     if attempt.status != RIGHT:
         return words[attempt.status]
     if entry is None or entry.ratio is None:
