@@ -24,7 +24,8 @@ def single(node: Node, model: Model, facts: Facts) -> Model | None:
     for value in read:
         tensor = _small_constant(value, facts)
         if tensor is not None:
-            taken[value] = Value(name=value.name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()))
+            shape = ir.Shape(tensor.shape.numpy())
+            taken[value] = Value(name=value.name, type=ir.TensorType(tensor.dtype), shape=shape)
             taken[value].const_value = tensor
             constants.append(taken[value])
             continue

@@ -171,8 +171,8 @@ class BenchReport:
     The first entry is the base of all ratios and errors. `twin` is the base against a second process of itself, the
     noise floor, and `twin_memory` the memory of that process; None if nothing was timed. `environment` describes
     machine and software; results whose `environment_hash` differ are not comparable. `feed` is the shape and dtype of
-    each input that was timed, `source` the name of the task that it is from, or "drawn". `threads` are those of the base. `precision` is that asked for. `energy` says where the
-    figures of energy come from, or "unavailable" and why.
+    each input that was timed, `source` the name of the task that it is from, or "drawn". `threads` are those of the
+    base. `precision` is that asked for. `energy` says where the figures of energy come from, or "unavailable" and why.
     """
 
     entries: tuple[Entry, ...]
