@@ -98,3 +98,10 @@ def bench(session: nox.Session) -> None:
     if not session.posargs:
         session.run("python", "benchmarks/table.py", "--print")
         session.run("python", "benchmarks/reproduce.py")
+
+
+@nox.session(name="bench-table")
+def bench_table(session: nox.Session) -> None:
+    """Write README's table and the plots from the newest result file."""
+    session.install("-e", ".", "-r", "benchmarks/requirements.txt")
+    session.run("python", "benchmarks/table.py", *session.posargs)
