@@ -46,7 +46,7 @@ __all__ = ["PARTIAL", "RESULTS", "Suite", "commit", "machine_slug", "portable", 
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-QUICK_BUDGET_S, FULL_BUDGET_S = 15.0, 60.0
+QUICK_BUDGET_S, FULL_BUDGET_S = 15.0, 30.0
 PARTIAL = "-partial"
 MEASURED = ("graphopt", "passes", "pyproject.toml")
 """What decides what is measured: with changes in it that are not committed, the commit is called dirty."""
