@@ -27,13 +27,21 @@ OURS = "graphopt"
 NOTICE = "<!-- Made by docs/generate.py; change the program instead. -->"
 EXIT_CODES = (
     ("0", "done; what was rolled back or not verified is said in loud lines", "OUT, always a valid model"),
-    ("1", "a threshold missed; no command has one yet", "OUT"),
+    ("1", "a threshold of `--fail-if` missed", "OUT, all that was asked for"),
     ("2", "usage, unknown names included", "nothing"),
     ("3", "an invalid model, data or task", "nothing"),
-    ("4", "valid, but not supported", "nothing"),
+    (
+        "4",
+        "valid, but not supported; of `check --target`: it would not run there",
+        "nothing; `check` prints its findings",
+    ),
     ("5", "OUT cannot be written; an old file is intact", "nothing"),
     ("6", "models differ; verification failed under `--on-mismatch fail` or `--require-verify`", "nothing"),
-    ("7", "nothing can be timed: the runtime would not run it", "no number"),
+    (
+        "7",
+        "the requested execution provider is not what would run; of `check --target`: it cannot be asked here",
+        "no number; `check` prints what it found on the other targets",
+    ),
     ("70", "a bug in graphopt, or a pass that raised", "nothing"),
     ("130", "interrupted", "nothing"),
 )

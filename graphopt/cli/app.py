@@ -15,8 +15,9 @@ __all__ = ["app"]
 def app() -> None:
     """Rewrite ONNX graphs after export: faster, smaller, deployable, and proven to compute the same.
 
-    Exit codes: 0 done, 1 a threshold missed, 2 usage, 3 invalid model or data, 4 unsupported, 5 output cannot be
-    written, 6 verification failed, 7 the requested runtime would not run, 70 a bug, 130 interrupted.
+    Exit codes: 0 done, 1 a threshold missed, 2 usage, 3 invalid model or data, 4 unsupported, or would not run on a
+    target, 5 output cannot be written, 6 verification failed, 7 another runtime than that asked for would run, or a
+    target cannot be checked here, 70 a bug, 130 interrupted.
     """
 
 
