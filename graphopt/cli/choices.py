@@ -15,6 +15,7 @@ __all__ = [
     "common",
     "default_output",
     "drawing",
+    "feeding",
     "parse_dims",
     "reporting",
     "rewriting",
@@ -110,28 +111,34 @@ verifying = _stack(
     click.option("--require-verify", is_flag=True, help="Fail (exit 6) if the result cannot be verified."),
 )
 
+_task = click.option(
+    "--task",
+    default="",
+    metavar="TASK",
+    help="Real inputs: a .py with calibration(n), .npz files, or a folder with test_data_set_*; without it, "
+    "inputs are drawn.",
+)
+_custom_ops = click.option(
+    "--custom-ops",
+    multiple=True,
+    metavar="LIB.so",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A library of custom operators for onnxruntime; repeatable.",
+)
+
 sampling = _stack(
-    click.option(
-        "--task",
-        default="",
-        metavar="TASK",
-        help="Real inputs: a .py with calibration(n), .npz files, or a folder with test_data_set_*; without it, "
-        "inputs are drawn.",
-    ),
+    _task,
     click.option(
         "--samples", type=click.IntRange(1), default=3, show_default=True, help="How many inputs to take of it."
     ),
-    click.option(
-        "--custom-ops",
-        multiple=True,
-        metavar="LIB.so",
-        type=click.Path(exists=True, dir_okay=False),
-        help="A library of custom operators for onnxruntime; repeatable.",
-    ),
+    _custom_ops,
 )
 
 
 drawing = _stack(sampling, _seed)
+
+feeding = _stack(_task, _custom_ops, _seed)
+"""As `drawing`, for commands that run on one input."""
 
 
 def _page(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common, drawing, reporting
+from graphopt.cli.choices import common, feeding, reporting
 from graphopt.cli.rewriting import Progress
+from graphopt.cli.timing import parse_config
 
 __all__ = ["COMMANDS"]
 
@@ -29,7 +30,16 @@ __all__ = ["COMMANDS"]
     "--depth", type=click.IntRange(1), default=3, show_default=True, help="Parts of the path that name a region."
 )
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Nodes to list; JSON has all.")
-@drawing
+@click.option(
+    "--precision",
+    type=click.Choice(["f32", "auto"]),
+    default="f32",
+    show_default=True,
+    help="Compute as the model says, or as the runtime likes (OpenVINO takes bf16 on some processors).",
+)
+@click.option("--strict", is_flag=True, help="Fail if the provider leaves any node to the CPU.")
+@click.option("--config", multiple=True, metavar="KEY=VALUE", help="An option for the runtime, verbatim; repeatable.")
+@feeding
 @reporting
 @common()
 def profile(model: str, after: str | None, *, top: int, form: str, quiet: bool, **given: Any) -> None:
@@ -44,7 +54,7 @@ def profile(model: str, after: str | None, *, top: int, form: str, quiet: bool, 
     from graphopt.report.profiled import profile_lines, profile_tables
 
     given.pop("debug")
-    page = given.pop("page")
+    page, given["config"] = given.pop("page"), parse_config(given["config"])
     with Progress(quiet=quiet or form != "table") as progress:
         report = run(model, after, ProfileOptions(**given), progress.step)
     write_page(page, [report])

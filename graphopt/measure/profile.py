@@ -43,19 +43,19 @@ class ProfileOptions:
     """The choices of a profile, as on the command line.
 
     `runs` inferences are profiled; 0 takes as many as run in a few seconds. `depth` is the number of parts of a
-    region's path. `config` is passed to the runtime verbatim.
+    region's path. `config` is passed to the runtime verbatim. `strict` makes a node that is left to the CPU an error.
     """
 
     ep: str = "cpu"
     threads: int = 1
     task: str = ""
-    samples: int = 1
     seed: int = 0
     runs: int = 0
     depth: int = 3
     precision: str = "f32"
     config: Mapping[str, str] = field(default_factory=dict)
     custom_ops: tuple[str, ...] = ()
+    strict: bool = False
 
     def __post_init__(self) -> None:
         known_name(self.ep)
@@ -68,6 +68,7 @@ class ProfileOptions:
             "precision": self.precision,
             "config": dict(self.config),
             "custom_ops": libraries,
+            "strict": self.strict,
         }
 
 
@@ -130,7 +131,7 @@ def _report(
 
 def _feed(subjects: Sequence[_Subject], options: ProfileOptions) -> Feed:
     """Find a feed that the first model runs."""
-    groups = candidates(subjects[0].path, options.task, options.samples, options.seed, options.custom_ops)
+    groups = candidates(subjects[0].path, options.task, 1, options.seed, options.custom_ops)
     stand = subjects[0].stand
     _, feeds = first_that_runs(groups, lambda group: [stand.outputs(feed) for feed in group])
     return feeds[0]

@@ -9,7 +9,7 @@ from graphopt.measure.roofline import Peaks
 from graphopt.report.views import human_count
 from graphopt.tables import Table, plain
 
-__all__ = ["profile_lines", "profile_tables"]
+__all__ = ["profile_lines", "profile_tables", "provider_line", "providers"]
 
 _COLUMNS = ("ms", "share", "calls", "MACs", "GFLOP/s", "GB/s", "roof", "bound")
 
@@ -34,12 +34,37 @@ def _of_model(model: ModelProfile, top: int, is_one_of_two: bool) -> list[Table]
     key = f"{model.label}: " if is_one_of_two else ""
     slowest = model.kernels[:top]
     rest = f", the slowest {top} of {len(model.kernels)}" if len(model.kernels) > top else ""
-    nodes = tuple((kernel.name, kernel.operator, kernel.region, *_cells(kernel.work)) for kernel in slowest)
+    mixed = len(providers(model)) > 1
+    named = ("node", "operator", "region", *(["provider"] if mixed else []))
+    nodes = tuple(
+        (
+            kernel.name,
+            kernel.operator,
+            kernel.region,
+            *([kernel.provider] if mixed else []),
+            *_cells(kernel.work),
+        )
+        for kernel in slowest
+    )
     return [
-        Table(("node", "operator", "region", *_COLUMNS), nodes, f"{title}: nodes{rest}", _flush(3), f"{key}nodes"),
+        Table((*named, *_COLUMNS), nodes, f"{title}: nodes{rest}", _flush(len(named)), f"{key}nodes"),
         _grouped("operator", model.operators, f"{title}: operators", f"{key}operators"),
         _grouped("region", model.regions, f"{title}: regions", f"{key}regions"),
     ]
+
+
+def providers(model: ModelProfile) -> dict[str, float]:
+    """Return the share of each provider in the time of all kernels, 0 to 1, the largest first."""
+    found: dict[str, float] = {}
+    for kernel in model.kernels:
+        found[kernel.provider] = found.get(kernel.provider, 0.0) + kernel.work.share
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def provider_line(model: ModelProfile) -> str:
+    """Say what share of the kernels' time each provider takes; nothing if no kernel was timed."""
+    shares = ", ".join(f"{share:.1%} on {plain(name)}" for name, share in providers(model).items())
+    return f"time of kernels: {shares}" if shares else ""
 
 
 def _grouped(what: str, groups: Sequence[Group], title: str, key: str) -> Table:
@@ -94,7 +119,8 @@ def profile_lines(report: ProfileReport) -> list[str]:
             f"{plain(model.label)}: one inference {model.latency_ms:.3f} ms, kernels {model.kernels_ms:.3f} ms, "
             f"outside kernels {model.outside_ms:+.3f} ms"
         )
-        lines += [f"{plain(model.label)}: {plain(note)}" for note in model.notes]
+        said = provider_line(model)
+        lines += [f"{plain(model.label)}: {each}" for each in (said, *map(plain, model.notes)) if each]
     if len(report.models) == 2:
         before, after = report.models
         lines.append(

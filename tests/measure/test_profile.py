@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from graphopt.cli import main
 from graphopt.errors import MeasureError, UsageError
 from graphopt.graph.costs import Cost, Costs
 from graphopt.graph.facts import Facts
@@ -25,10 +27,13 @@ from graphopt.measure.profile import ProfileOptions, profile
 from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.roofline import Peaks, copy_rate, roof
 from graphopt.measure.shares import mac_shares
-from graphopt.report.profiled import profile_lines, profile_tables
+from graphopt.report.page.blocks import TableBlock
+from graphopt.report.page.profiled import profile_chapter
+from graphopt.report.profiled import profile_lines, profile_tables, providers
 from graphopt.runtime.providers.interface import Kernel
 from graphopt.runtime.providers.ort_profile import kernels_of
 from tests.graph.protos import parse
+from tests.report.results import profiled
 from tests.runtime.models import FLOAT, model, save
 
 
@@ -300,6 +305,52 @@ def test_shares_of_products_are_told_only_where_certain(tmp_path: Path) -> None:
     unsure = mac_shares(loaded, feed, {"A": ["/stem/conv/Conv"], "B": ["fused_7"]})
     assert [(each.macs, each.mac_share) for each in unsure] == [(None, None)] * 2
     assert mac_shares(loaded, feed, None) == ()
+
+
+def test_providers_are_named_where_more_than_one_ran() -> None:
+    report = profiled(("Conv", "Relu", "Gemm"))
+    assert all("provider" not in table.header for table in profile_tables(report))
+    first, *others = report.models
+    kernels = (replace(first.kernels[0], provider="Device"), *first.kernels[1:])
+    shares = {"Conv": 0.5, "Relu": 0.25, "Gemm": 0.125}
+    assert providers(replace(first, kernels=kernels)) == {"Device": shares["Conv"], "cpu": 0.375}
+    mixed = replace(report, models=(replace(first, kernels=kernels), *others))
+    nodes = profile_tables(mixed)[0]
+    assert [dict(zip(nodes.header, row, strict=True))["provider"] for row in nodes.rows] == ["Device", "cpu", "cpu"]
+    assert nodes.numeric == frozenset(range(4, 4 + len(nodes.header) - 5))
+    lines = profile_lines(mixed)
+    assert f"{first.label}: time of kernels: 50.0% on Device, 37.5% on cpu" in lines
+    assert f"{others[0].label}: time of kernels: 87.5% on cpu" in lines
+    chapter = profile_chapter(mixed)
+    assert any("50.0% on Device, 37.5% on cpu" in each.text for each in chapter.loud)
+    tables = [block.table for section in chapter.sections for block in section.blocks if isinstance(block, TableBlock)]
+    (slowest,) = (table for table in tables if "provider" in table.header)
+    assert [row[-1] for row in slowest.rows] == ["Device", "cpu", "cpu"]
+
+
+def test_options_reach_the_runtime(tmp_path: Path) -> None:
+    path = net(tmp_path / "net.onnx")
+    given = ProfileOptions(runs=5, precision="auto", config={"session.intra_op.allow_spinning": "0"})
+    (found,) = profile(path, options=given).models
+    assert (found.chosen["precision"], found.chosen["session.intra_op.allow_spinning"]) == ("auto", "0")
+    assert ProfileOptions(strict=True).contender()["strict"] is True
+
+
+def test_the_command_reads_options_for_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[ProfileOptions] = []
+
+    def pretend(_: str, __: str | None, options: ProfileOptions, *___: object) -> ProfileReport:
+        taken.append(options)
+        return profiled()
+
+    monkeypatch.setattr("graphopt.measure.profile.profile", pretend)
+    argv = ["profile", str(tmp_path / "net.onnx"), "-q", "--config", "a=b=c", "--config", "d=", "--precision", "auto"]
+    for more, code in ((["--strict"], 0), (["--config", "e"], 2), (["--samples", "2"], 2)):
+        with pytest.raises(SystemExit) as caught:
+            main([*argv, *more])
+        assert caught.value.code == code
+    (options,) = taken
+    assert (options.config, options.precision, options.strict) == ({"a": "b=c", "d": ""}, "auto", True)
 
 
 def test_what_would_not_run_gives_no_profile(tmp_path: Path) -> None:

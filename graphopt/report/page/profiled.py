@@ -12,6 +12,7 @@ from graphopt.report.page.charts import COLOURS
 from graphopt.report.page.facts import file_name, milliseconds, reproduction
 from graphopt.report.page.svg import shown
 from graphopt.report.page.treemap import Cell, Group, Treemap
+from graphopt.report.profiled import provider_line, providers
 from graphopt.tables import Table
 
 __all__ = ["profile_chapter"]
@@ -33,7 +34,10 @@ def profile_chapter(report: ProfileReport, command: str = "") -> Chapter:
     )
     verdict = " ".join(_sentence(model) for model in report.models)
     notes = tuple(
-        Loud("note", f"{shown(each.label, 80)}: {shown(note)}") for each in report.models for note in each.notes
+        Loud("note", f"{shown(each.label, 80)}: {shown(note)}")
+        for each in report.models
+        for note in (provider_line(each), *each.notes)
+        if note
     )
     made = (*_sections(report), reproduction(run, report.environment, report.versions))
     name = file_name(report.models[0].model) if report.models else "nothing"
@@ -131,4 +135,8 @@ def _table(title: str, groups: Sequence[Timed]) -> TableBlock:
 def _slowest(model: ModelProfile) -> TableBlock:
     kernels: list[KernelTime] = sorted(model.kernels, key=lambda kernel: -kernel.work.ms)[:MOST_ROWS]
     rows = tuple(_row(f"{each.operator} {each.name}", each.work) for each in kernels)
-    return TableBlock(Table(_HEADER, rows, f"The {len(rows)} slowest kernels", frozenset(range(1, 7))))
+    header = _HEADER
+    if len(providers(model)) > 1:
+        header = (*_HEADER, "provider")
+        rows = tuple((*row, shown(each.provider, 60)) for row, each in zip(rows, kernels, strict=True))
+    return TableBlock(Table(header, rows, f"The {len(rows)} slowest kernels", frozenset(range(1, 7))))
