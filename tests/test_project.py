@@ -23,18 +23,24 @@ FUNCTION_LINES = 40
 FUNCTION_BRANCHES = 8
 RULE_LINES = 15
 PUBLIC = [
+    "BenchOptions",
     "GraphOptError",
     "Model",
     "Options",
     "Pass",
+    "ProfileOptions",
     "Report",
     "Result",
     "Rule",
     "SurgeonPass",
     "__version__",
+    "bench",
+    "check",
+    "compare",
     "from_graphsurgeon",
     "load",
     "optimize",
+    "profile",
     "save",
     "to_graphsurgeon",
 ]
@@ -171,6 +177,8 @@ def test_public_names_are_these() -> None:
     assert sorted(graphopt.__all__) == PUBLIC
     for name in graphopt.__all__:
         assert getattr(graphopt, name) is not None
+    measuring = [graphopt.bench, graphopt.check, graphopt.compare, graphopt.profile]
+    assert [verb.__name__ for verb in measuring] == ["bench", "check", "compare_models", "profile"]
 
 
 def test_entry_points_resolve() -> None:

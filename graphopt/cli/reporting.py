@@ -32,6 +32,7 @@ def report(results: tuple[str, ...], output: str | None, *, quiet: bool, **_: An
     from graphopt.report.page.document import write_report
     from graphopt.report.page.render import prepare
     from graphopt.report.results import read_results
+    from graphopt.tables import plain
 
     path = None if output is None else Path(output)
     if path is not None and path.suffix not in {".html", ".md"}:
@@ -45,6 +46,8 @@ def report(results: tuple[str, ...], output: str | None, *, quiet: bool, **_: An
         write_markdown(path, found)
     else:
         write_report(path, found)
+    if path is not None and not quiet:
+        sys.stdout.write(f"{plain(path)}: {len(found)} result{'s' if len(found) > 1 else ''}\n")
 
 
 def write_page(

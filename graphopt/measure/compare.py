@@ -56,6 +56,10 @@ class Comparison:
 
     report: BenchReport
 
+    def _repr_html_(self) -> str:
+        """Return the comparison as a notebook shows it."""
+        return self.report._repr_html_()
+
     @property
     def entries(self) -> tuple[Entry, Entry]:
         """The entries before and after."""
@@ -107,7 +111,7 @@ def _judged(quality: Quality | None) -> str:
 
 
 def compare_models(
-    a: Path, b: Path, options: BenchOptions | None = None, progress: Callable[[str], None] | None = None
+    a: str | Path, b: str | Path, options: BenchOptions | None = None, progress: Callable[[str], None] | None = None
 ) -> Comparison:
     """Compare the outputs of two models, time them in turns, and score them where the task does.
 

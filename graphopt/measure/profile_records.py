@@ -115,3 +115,9 @@ class ProfileReport:
     created: str
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def _repr_html_(self) -> str:
+        """Return the profile as a notebook shows it."""
+        from graphopt.report.notebook import profile_html
+
+        return profile_html(self)

@@ -7,13 +7,16 @@ from html import escape
 from pathlib import Path
 
 from graphopt.errors import OutputError
+from graphopt.measure.check.records import CheckReport
 from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.records import BenchReport
 from graphopt.pipeline.report import Report
+from graphopt.report.checked import check_tables
 from graphopt.report.exhibits import Exhibits
 from graphopt.report.measured import bench_tables
 from graphopt.report.page.bench import bench_chapter
 from graphopt.report.page.blocks import Chapter, TableBlock
+from graphopt.report.page.checked import check_chapter
 from graphopt.report.page.optimized import optimized_chapter
 from graphopt.report.page.profiled import profile_chapter
 from graphopt.report.page.svg import shown
@@ -69,6 +72,8 @@ def _viewed(result: Found) -> tuple[Chapter, list[Table]]:
         chapter = profile_chapter(result)
         blocks = [block for section in chapter.sections[:-1] for block in section.blocks]
         return chapter, [block.table for block in blocks if isinstance(block, TableBlock)]
+    if isinstance(result, CheckReport):
+        return check_chapter(result), check_tables(result)
     return optimized_chapter(result, Exhibits()), _changes(result)
 
 

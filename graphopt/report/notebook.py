@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphopt.measure.check.records import CheckReport
+from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.records import BenchReport
 from graphopt.pipeline.report import Report
+from graphopt.report.checked import check_tables
 from graphopt.report.exhibits import Exhibits
 from graphopt.report.measured import bench_tables
 from graphopt.report.page.bench import bench_chapter
 from graphopt.report.page.blocks import Chapter, ChartBlock
 from graphopt.report.page.charts import Intervals
+from graphopt.report.page.checked import check_chapter
 from graphopt.report.page.optimized import optimized_chapter
+from graphopt.report.page.profiled import profile_chapter
 from graphopt.report.page.svg import Element, element, markup, shown
+from graphopt.report.profiled import profile_tables
 from graphopt.report.views import report_tables
 from graphopt.tables import Table
 
-__all__ = ["bench_html", "optimized_html"]
+__all__ = ["bench_html", "check_html", "optimized_html", "profile_html"]
 
 WIDTH = 720.0
 _STYLE = """
@@ -47,6 +53,16 @@ def optimized_html(report: Report) -> str:
 def bench_html(report: BenchReport) -> str:
     """Return a measurement as HTML: verdict, loud lines, ratios, entries."""
     return _fragment(bench_chapter(report), bench_tables(report))
+
+
+def profile_html(report: ProfileReport) -> str:
+    """Return a profile as HTML: where the time goes by node, operator and region, and what changed."""
+    return _fragment(profile_chapter(report), profile_tables(report))
+
+
+def check_html(report: CheckReport) -> str:
+    """Return a check as HTML: the verdict on each target, and the nodes that it rests on."""
+    return _fragment(check_chapter(report), check_tables(report))
 
 
 def _fragment(chapter: Chapter, tables: Sequence[Table]) -> str:

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from graphopt.errors import TaskError
+from graphopt.measure.check.records import CheckReport
 from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.records import BenchReport
 from graphopt.pipeline.report import Report
 
 __all__ = ["Found", "read_results"]
 
-Found = Report | BenchReport | ProfileReport
+Found = Report | BenchReport | ProfileReport | CheckReport
 
 
 def read_results(path: Path) -> list[Found]:
@@ -28,13 +29,17 @@ def read_results(path: Path) -> list[Found]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise TaskError("no result can be read", where=f"{path}: {reason}") from error
+    if isinstance(data, dict) and {"ratios", "alone", "unlike"} <= data.keys():
+        advice = "give those two: graphopt report OLD.json NEW.json"
+        raise TaskError("a comparison of two result files holds neither of them", where=str(path), advice=advice)
     try:
         found = list(_results(data))
     except msgspec.ValidationError as error:
         advice = "was it made by another version of graphopt?"
         raise TaskError("a result that is not whole", where=f"{path}: {error}", advice=advice) from error
     if not found:
-        advice = "give what `graphopt optimize`, `bench`, `compare`, `profile` or `demo` print with --format json"
+        verbs = "`graphopt optimize`, `bench`, `compare`, `profile`, `check --target` or `demo`"
+        advice = f"give what {verbs} print with --format json"
         raise TaskError("no result of graphopt", where=str(path), advice=advice)
     return found
 
@@ -48,5 +53,7 @@ def _results(data: Any) -> Iterator[Found]:
         yield msgspec.convert(data, Report)
     elif "models" in data and "peaks" in data:
         yield msgspec.convert(data, ProfileReport)
+    elif "targets" in data and "opsets" in data:
+        yield msgspec.convert(data, CheckReport)
     for inner in (*data.get("reports", ()), data.get("report"), data.get("comparison")):
         yield from _results(inner)

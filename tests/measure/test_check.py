@@ -384,6 +384,10 @@ def test_an_unknown_target_is_a_usage_error_with_the_nearest(tmp_path: Path) -> 
         check(cnn(tmp_path / "m.onnx"), ["tensorrtt"])
 
 
+def test_one_target_needs_no_list(tmp_path: Path) -> None:
+    assert [each.target for each in check(cnn(tmp_path / "m.onnx"), "ort-web").targets] == ["ort-web"]
+
+
 def test_the_command_prints_the_table_and_then_one_message(tmp_path: Path) -> None:
     good, bad = cnn(tmp_path / "good.onnx"), without_kernel(tmp_path / "bad.onnx")
     done = run(good, "--target", "ort-cpu,ort-web", "--format", "json")

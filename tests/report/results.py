@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import graphopt
+from graphopt.measure.check.records import CheckReport, Finding, TargetReport
 from graphopt.measure.profile_records import Change, Group, KernelTime, ModelProfile, ProfileReport, Work
 from graphopt.measure.records import BenchReport, Entry, Latency, Memory, Quality, RatioRecord, Share, Throughput
 from graphopt.measure.roofline import Peaks
@@ -134,3 +135,14 @@ def profiled(names: tuple[str, ...] = ("Conv", "Relu", "Gemm")) -> ProfileReport
         1.0,
         "2026-01-01T00:00:00+00:00",
     )
+
+
+def checked(names: tuple[str, ...] = ("one", "two", "three")) -> CheckReport:
+    """Make a check up, of a model that runs, fails and is not known to run."""
+    findings = tuple(Finding("fails", name, name, name, name) for name in names)
+    targets = (
+        TargetReport("ort-cpu", "runs", names[0], nodes=3, native_share=1.0, versions={"onnxruntime": names[0]}),
+        TargetReport("openvino", "fails", names[-1], findings, 3, 0.5),
+        TargetReport("webgpu", "unknown", names[1]),
+    )
+    return CheckReport(f"{names[0]}.onnx", "0" * 64, {"": 17}, targets, names)

@@ -19,7 +19,7 @@ from graphopt.pipeline.report import Report, RolledBack
 from graphopt.report.markdown import markdown
 from graphopt.report.page import render as rendering
 from graphopt.report.page.document import write_report
-from tests.report.results import HOSTILE, LATENCY, hostile_model, measured, optimized, profiled
+from tests.report.results import HOSTILE, LATENCY, checked, hostile_model, measured, optimized, profiled
 
 ALLOWED = frozenset(
     [
@@ -116,7 +116,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
 @pytest.fixture(scope="module")
 def page(hostile: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_report(path, [hostile, measured(HOSTILE), profiled(HOSTILE)], command=HOSTILE[1])
+    write_report(path, [hostile, measured(HOSTILE), profiled(HOSTILE), checked(HOSTILE)], command=HOSTILE[1])
     return path.read_text(encoding="utf-8")
 
 
@@ -159,7 +159,7 @@ def test_a_rewrite_that_was_rolled_back_is_loud(page: str) -> None:
 
 
 def test_markdown_formats_links_and_mentions_nothing(hostile: Report) -> None:
-    text = markdown([hostile, measured(HOSTILE), profiled(HOSTILE)])
+    text = markdown([hostile, measured(HOSTILE), profiled(HOSTILE), checked(HOSTILE)])
     assert re.search(r"@(?!<!-- -->)", text) is None
     assert re.search(r"(?<!\\)<(?!!-- -->|/?details>|/?summary>)", text) is None
     assert "://" not in text
@@ -181,11 +181,17 @@ def test_markdown_says_the_verdict_first() -> None:
 def test_a_notebook_shows_results_without_a_script(hostile: Report) -> None:
     from graphopt.report.notebook import optimized_html
 
-    for text in (optimized_html(hostile), measured(HOSTILE)._repr_html_()):
+    views = [each(HOSTILE)._repr_html_() for each in (measured, profiled, checked)]
+    for text in (optimized_html(hostile), *views):
         found = Reader(text)
         assert found.tags <= ALLOWED - {"script", "a", "button", "input"}
         assert [name for name, _ in found.attributes if name.startswith("on")] == []
-        assert "svg" in found.tags
+        assert {"style", "table"} <= found.tags
+    assert all("svg" in Reader(text).tags for text in (optimized_html(hostile), views[0]))
+    assert "Conv takes 50% of the time of all kernels" in profiled()._repr_html_()
+    assert "It would not run on openvino. It could not be checked for webgpu. It runs on ort-cpu." in (
+        checked()._repr_html_()
+    )
     assert "fast is 2.00 times as fast as base" in measured()._repr_html_()
 
 
@@ -194,6 +200,18 @@ def test_the_result_of_optimize_shows_itself(tmp_path: Path) -> None:
 
     shown = graphopt.optimize(MODEL, tmp_path / "out.onnx")._repr_html_()
     assert "107 nodes became" in shown
+
+
+def test_energy_is_told_once_with_its_unit_or_its_reason(tmp_path: Path) -> None:
+    page, base = tmp_path / "page.html", measured(("base", "fast"))
+    why = "unavailable: this system has no RAPL counters"
+    write_report(page, [replace(base, energy=why)])
+    assert f"Energy: {why}" in page.read_text()
+    entries = tuple(replace(entry, energy_j=0.00125) for entry in base.entries)
+    write_report(page, [replace(base, entries=entries, energy="RAPL, 1 packages")])
+    text = page.read_text()
+    assert text.count("1.25 mJ") == len(entries)
+    assert "0.00125" not in text
 
 
 def run(*argv: object) -> int:
@@ -231,17 +249,29 @@ def test_a_report_that_cannot_be_written_is_said_before_any_work(tmp_path: Path)
 
 
 def test_report_shows_files_of_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    one, two, three = (tmp_path / f"{name}.json" for name in ("one", "two", "three"))
     one.write_bytes(msgspec.json.encode(measured()))
     two.write_bytes(msgspec.json.encode(profiled()))
-    assert run("report", one, two, "-o", tmp_path / "both.html") == 0
-    assert (tmp_path / "both.html").read_text().count("<article>") == 2
-    assert run("report", one, "-o", tmp_path / "one.md") == 0
+    three.write_bytes(msgspec.json.encode(checked()))
+    assert run("report", one, two, three, "-o", tmp_path / "all.html") == 0
+    assert (tmp_path / "all.html").read_text().count("<article>") == 3
+    assert capsys.readouterr().out == f"{tmp_path / 'all.html'}: 3 results\n"
+    assert run("report", one, "-o", tmp_path / "one.md", "-q") == 0
+    assert capsys.readouterr().out == ""
     assert run("report", one) == 0
     assert capsys.readouterr().out == (tmp_path / "one.md").read_text()
     assert run("report", one, "-o", tmp_path / "one.pdf") == 2
     assert run("report", MODEL, "-o", tmp_path / "model.html") == 3
     assert not (tmp_path / "model.html").exists()
+
+
+def test_a_comparison_of_two_files_is_refused_with_what_to_give(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "compared.json"
+    path.write_text('{"ratios": {}, "alone": [], "unlike": []}')
+    assert run("report", path) == 3
+    assert "graphopt report OLD.json NEW.json" in capsys.readouterr().err
 
 
 @pytest.mark.slow

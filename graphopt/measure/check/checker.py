@@ -30,7 +30,7 @@ TARGETS = tuple(_MODULES)
 
 def check(
     model: str | Path,
-    targets: Sequence[str],
+    targets: str | Sequence[str],
     *,
     task: str = "",
     seed: int = 0,
@@ -38,19 +38,20 @@ def check(
     custom_ops: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> CheckReport:
-    """Find out whether `model` would run on each of `targets`.
+    """Find out whether `model` would run on each of `targets`, or on the one.
 
     `task` gives the inputs whose sizes are tried; without it some are drawn. `budget_s` bounds each search for the
     nodes that a runtime refuses. Raises `UsageError` for an unknown target, `ModelError` for a model that is not valid.
     """
-    for target in targets:
+    wanted = (targets,) if isinstance(targets, str) else targets
+    for target in wanted:
         if target not in _MODULES:
             known = f"known: {', '.join(TARGETS)}"
             raise UsageError(f"cannot check for target {target!r}", advice=nearest(target, TARGETS) or known)
     path = Path(model)
     subject = Subject(path, task, seed, budget_s, tuple(custom_ops))
     found = []
-    for target in dict.fromkeys(targets):
+    for target in dict.fromkeys(wanted):
         progress(f"check {target}")
         found.append(_examined(target, subject))
     with path.open("rb") as file:

@@ -57,6 +57,12 @@ class CheckReport:
     targets: tuple[TargetReport, ...]
     remarks: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """Return the verdicts as a notebook shows them."""
+        from graphopt.report.notebook import check_html
+
+        return check_html(self)
+
 
 def label(node: Node) -> str:
     """Name a node; one without a name goes by its first output."""

@@ -116,6 +116,7 @@ def _loud(report: BenchReport) -> Iterator[Loud]:
         yield Loud(
             "note", f"The noise floor: the base against a second process of itself, ratio {ratio_text(report.twin)}"
         )
+    yield Loud("note", f"Energy: {shown(report.energy)}")
 
 
 def _sections(report: BenchReport) -> Iterator[Section]:
@@ -230,7 +231,7 @@ def _quality(timed: list[tuple[int, Entry]]) -> Iterator[Section]:
 
 
 def _details(report: BenchReport) -> Iterator[Block]:
-    header = ("", "model", "provider", "file", "parameters", "nodes", "MACs", "energy", "chosen", "SHA-256")
+    header = ("", "model", "provider", "file", "parameters", "nodes", "MACs", "chosen", "SHA-256")
     rows = tuple(
         (
             shown(entry.label, 100),
@@ -240,10 +241,9 @@ def _details(report: BenchReport) -> Iterator[Block]:
             human_count(entry.parameters),
             str(entry.nodes),
             human_count(entry.macs),
-            "-" if entry.energy_j is None else f"{entry.energy_j:.4g} J",
             shown(", ".join(f"{key} {value}" for key, value in entry.chosen.items())),
             entry.sha256[:12],
         )
         for entry in report.entries
     )
-    yield TableBlock(Table(header, rows, "MACs with symbolic sizes as 1", frozenset(range(3, 8))))
+    yield TableBlock(Table(header, rows, "MACs with symbolic sizes as 1", frozenset(range(3, 7))))

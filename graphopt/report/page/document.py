@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from graphopt.measure.check.records import CheckReport
 from graphopt.measure.profile_records import ProfileReport
 from graphopt.measure.records import BenchReport
 from graphopt.report.exhibits import exhibits
 from graphopt.report.page.bench import bench_chapter
 from graphopt.report.page.blocks import Chapter, Section, TableBlock
+from graphopt.report.page.checked import check_chapter
 from graphopt.report.page.optimized import optimized_chapter
 from graphopt.report.page.profiled import profile_chapter
 from graphopt.report.page.render import write
@@ -48,6 +50,8 @@ def chapter(result: Found, command: str = "", models: tuple[str, str] | None = N
         return bench_chapter(result, command)
     if isinstance(result, ProfileReport):
         return profile_chapter(result, command)
+    if isinstance(result, CheckReport):
+        return check_chapter(result, command)
     before, after = models or (result.model, result.output)
     seen = exhibits(before, result.before_sha256, after, result.after_sha256, result.steps)
     return optimized_chapter(result, seen, command)

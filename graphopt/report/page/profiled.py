@@ -134,9 +134,10 @@ def _table(title: str, groups: Sequence[Timed]) -> TableBlock:
 
 def _slowest(model: ModelProfile) -> TableBlock:
     kernels: list[KernelTime] = sorted(model.kernels, key=lambda kernel: -kernel.work.ms)[:MOST_ROWS]
-    rows = tuple(_row(f"{each.operator} {each.name}", each.work) for each in kernels)
-    header = _HEADER
-    if len(providers(model)) > 1:
-        header = (*_HEADER, "provider")
-        rows = tuple((*row, shown(each.provider, 60)) for row, each in zip(rows, kernels, strict=True))
+    mixed = len(providers(model)) > 1
+    header = (*_HEADER, *(["provider"] if mixed else []))
+    rows = tuple(
+        (*_row(f"{each.operator} {each.name}", each.work), *([shown(each.provider, 60)] if mixed else []))
+        for each in kernels
+    )
     return TableBlock(Table(header, rows, f"The {len(rows)} slowest kernels", frozenset(range(1, 7))))
