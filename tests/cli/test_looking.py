@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -15,6 +16,7 @@ import pytest
 
 from graphopt.cli import main
 from graphopt.demo import MODEL
+from graphopt.measure.energy import EnergyMeter
 
 
 @pytest.fixture
@@ -63,6 +65,14 @@ def test_env_and_passes_are_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(machine, dict)
     assert machine["--ep cpu"].startswith("usable: onnxruntime")
     assert machine["--ep cuda"].startswith(("usable: ", "no: "))
+    for use, module, extra in (
+        ("check --target openvino", "openvino", "openvino"),
+        ("check --target tensorrt", "tensorrt_rtx", "tensorrt-check"),
+        ("--report FILE.html", "jinja2", "report"),
+    ):
+        advice = f"no: pip install 'graphopt[{extra}]'"
+        assert machine[use] == advice if find_spec(module) is None else machine[use].startswith("installed: ")
+    assert machine["energy"] == EnergyMeter().source
     described = data(capsys, "passes", "fold-constants")
     assert isinstance(described, dict)
     assert [row["option"] for row in described["options"]] == ["max-bytes"]
