@@ -20,7 +20,7 @@ from graphopt.kinds import Exactness
 from graphopt.report.page.document import write_report
 from graphopt.report.results import Found
 from graphopt.rewrite.steps import Step
-from tests.report.results import HOSTILE, LATENCY, hostile_model, measured, optimized, profiled
+from tests.report.results import HOSTILE, LATENCY, checked, hostile_model, measured, optimized, profiled
 
 FOLDER = Path(__file__).parents[1] / "browser"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")
@@ -51,7 +51,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "profile": [profiled()],
         "hostile-profile": [profiled(HOSTILE)],
         "large": [replace(digits, steps=steps)],
-        "all": [digits, measured(), profiled()],
+        "all": [digits, measured(), profiled(), checked(HOSTILE)],
     }
     assert set(results) == set(PAGES)
     for name, found in results.items():

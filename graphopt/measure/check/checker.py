@@ -56,13 +56,8 @@ def check(
         found.append(_examined(target, subject))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return CheckReport(
-        model=str(model),
-        sha256=digest,
-        opsets=dict(subject.model.ir.opset_imports),
-        targets=tuple(found),
-        remarks=tuple(subject.model.remarks),
-    )
+    opsets = dict(subject.model.ir.opset_imports)
+    return CheckReport(str(model), digest, opsets, targets=tuple(found), remarks=tuple(subject.model.remarks))
 
 
 def _examined(target: str, subject: Subject) -> TargetReport:
