@@ -29,7 +29,7 @@ from graphopt.pipeline.report import versions
 from graphopt.runtime.frames import Array
 from graphopt.runtime.process import RequestError, WorkerDied
 from graphopt.runtime.providers import known_name
-from graphopt.runtime.providers.interface import Kernel
+from graphopt.runtime.providers.interface import Kernel, RunOptions
 from graphopt.runtime.turns import Contender, Stand
 
 __all__ = ["ProfileOptions", "profile"]
@@ -58,7 +58,7 @@ class ProfileOptions:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        known_name(self.ep)
+        RunOptions(config=self.config).of(known_name(self.ep))
 
     def contender(self) -> dict[str, Any]:
         """Return the fields of `RunOptions`."""

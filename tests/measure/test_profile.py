@@ -344,19 +344,31 @@ def test_the_command_reads_options_for_the_runtime(tmp_path: Path, monkeypatch: 
         return profiled()
 
     monkeypatch.setattr("graphopt.measure.profile.profile", pretend)
-    argv = ["profile", str(tmp_path / "net.onnx"), "-q", "--config", "a=b=c", "--config", "d=", "--precision", "auto"]
+    argv = [
+        "profile",
+        str(tmp_path / "net.onnx"),
+        "-q",
+        "--config",
+        "s.a=b=c",
+        "--config",
+        "s.d=",
+        "--precision",
+        "auto",
+    ]
     for more, code in ((["--strict"], 0), (["--config", "e"], 2), (["--samples", "2"], 2)):
         with pytest.raises(SystemExit) as caught:
             main([*argv, *more])
         assert caught.value.code == code
     (options,) = taken
-    assert (options.config, options.precision, options.strict) == ({"a": "b=c", "d": ""}, "auto", True)
+    assert (options.config, options.precision, options.strict) == ({"s.a": "b=c", "s.d": ""}, "auto", True)
 
 
 def test_what_would_not_run_gives_no_profile(tmp_path: Path) -> None:
     path = net(tmp_path / "net.onnx")
     with pytest.raises(UsageError, match="openvinno"):
         profile(path, options=ProfileOptions(ep="openvinno"))
+    with pytest.raises(UsageError, match="openvinno"):
+        ProfileOptions(config={"openvinno:KEY": "1"})
     with pytest.raises(MeasureError):
         profile(path, options=ProfileOptions(ep="tensorrt"))
 
