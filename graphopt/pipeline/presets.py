@@ -5,13 +5,14 @@ from __future__ import annotations
 __all__ = ["PRESETS"]
 
 PRESETS: dict[str, str] = {
-    # lift-constants first: rules see constants as initializers only. Then rounds of everything until it settles:
-    # folding exposes no-ops, removed no-ops expose chains and fusions, fused weights fold again. inline-if comes after
-    # folding, which decides the conditions; duplicates are merged inside the round, because two branches that become
-    # equal let their users merge as well. steer comes last: it brings what is otherwise final into forms that a target
-    # has fast kernels for, and that the rules before it would not recognize.
+    # lift-constants first: rules see constants as initializers only; then widen-float16, so that they see one type.
+    # Then rounds of everything until it settles: folding exposes no-ops, removed no-ops expose chains and fusions,
+    # fused weights fold again. inline-if comes after folding, which decides the conditions; duplicates are merged
+    # inside the round, because two branches that become equal let their users merge as well. steer comes last: it
+    # brings what is otherwise final into forms that a target has fast kernels for, and that the rules before it would
+    # not recognize.
     "default": (
-        "lift-constants, eliminate-dead, "
+        "lift-constants, widen-float16, eliminate-dead, "
         "fixpoint(fold-constants, inline-if, simplify, fuse, "
         "deduplicate-initializers, eliminate-common, eliminate-dead), steer, eliminate-dead"
     ),

@@ -13,6 +13,7 @@ __all__ = ["PASSES"]
 FAMILIES: tuple[str, ...] = (
     "upgrade_opset",
     "lift_constants",
+    "widen_float16",
     "fold_constants",
     "inline_if",
     "inline_functions",
