@@ -114,7 +114,11 @@ def test_options_of_one_provider_do_not_reach_another(tmp_path: Path) -> None:
     assert given.of("cpu").config == {"session.intra_op.allow_spinning": "0"}
     with pytest.raises(UsageError, match="'cudo'"):
         RunOptions(config={"cudo:use_tf32": "1"}).of("cuda")
-    with pytest.raises(NotUsable, match="'use_tf32'"):
+    for ep, key in (("cpu", "use_tf32"), ("cpu", "cpu:use_tf32"), ("openvino", "session.intra_op.allow_spinning")):
+        with pytest.raises(UsageError, match=f"^{ep} takes no .*'{key.rpartition(':')[2]}'"):
+            RunOptions(config={key: "1"}).of(ep)
+    assert RunOptions(config={"cuda:use_tf32": "1"}).of("cpu").config == {}
+    with pytest.raises(UsageError):
         provider("cpu").open(str(relu(tmp_path / "m.onnx")), RunOptions(config={"use_tf32": "1"}))
 
 

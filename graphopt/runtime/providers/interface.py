@@ -44,14 +44,11 @@ class RunOptions:
     def of(self, ep: str) -> RunOptions:
         """Return what is meant for the provider `ep`, without what is for others alone.
 
-        Raises `UsageError` for an option of an unknown provider.
+        Raises `UsageError` for one that it does not take, and for an option of an unknown provider.
         """
-        from graphopt.runtime.providers import known_name
+        from graphopt.runtime.providers import checked_config
 
-        parts = [(*key.rpartition(":")[::2], value) for key, value in self.config.items()]
-        for name, _, _ in parts:
-            known_name(name or ep)
-        return replace(self, config={key: value for name, key, value in parts if name in {"", ep}})
+        return replace(self, config=checked_config(ep, self.config))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graphopt.runtime.providers.interface import NotUsable, Opened, RunOptions
-from graphopt.runtime.providers.ort import OrtOpened, provider_options, session_options
+from graphopt.runtime.providers.interface import Opened, RunOptions
+from graphopt.runtime.providers.ort import OrtOpened, session_options
 
 __all__ = ["Cpu"]
 
@@ -20,8 +20,4 @@ class Cpu:
     def open(self, path: str, options: RunOptions) -> Opened:
         """Open a model; it computes in the types that the model says."""
         options = options.of(self.name)
-        if given := provider_options(options):
-            raise NotUsable(
-                f"the CPU takes no options of its own such as {next(iter(given))!r}; session entries have a dot"
-            )
         return OrtOpened(path, options, session_options(options), ["CPUExecutionProvider"], {})
