@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from graphopt.cli.choices import common, drawing, split_names
+from graphopt.cli.choices import common, feeding, split_names
 from graphopt.cli.rewriting import Progress
 
 __all__ = ["COMMANDS"]
@@ -32,7 +32,7 @@ __all__ = ["COMMANDS"]
     metavar="SECONDS",
     help="Time to spend on finding the nodes that a runtime refuses.",
 )
-@drawing
+@feeding
 @common()
 def check(model: str, targets: tuple[str, ...], *, form: str, quiet: bool, **given: Any) -> None:
     """Check that MODEL is valid (exit 3 if not), or with --target that it would run there (exit 4 if not).

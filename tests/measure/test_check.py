@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from graphopt.errors import MeasureError, UnsupportedError, UsageError
+from graphopt.kinds import Target
 from graphopt.measure.check.checker import TARGETS, check, require
 from graphopt.measure.check.opening import one_line
 from graphopt.measure.check.records import CheckReport, TargetReport
@@ -382,6 +383,24 @@ def test_exit_codes_follow_the_gravest_verdict() -> None:
 def test_an_unknown_target_is_a_usage_error_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'tensorrt'"):
         check(cnn(tmp_path / "m.onnx"), ["tensorrtt"])
+
+
+def test_a_target_that_needs_its_device_points_to_bench(tmp_path: Path) -> None:
+    model = cnn(tmp_path / "m.onnx")
+    done = run(model, "--target", "ort-cpu,ort-cuda")
+    assert done.returncode == 7
+    assert "bench m.onnx --ep cuda" in done.stderr
+    assert "did you mean" not in done.stderr
+    for target in Target:
+        if target not in TARGETS:
+            with pytest.raises(MeasureError, match=target):
+                check(model, [target])
+
+
+def test_one_input_is_enough_for_a_check(tmp_path: Path) -> None:
+    done = run(cnn(tmp_path / "m.onnx"), "--target", "ort-cpu", "--samples", "2")
+    assert done.returncode == 2
+    assert "--samples" in done.stderr
 
 
 def test_one_target_needs_no_list(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ _MODULES = {
     "ort-web": "ort_web",
 }
 
+_ELSEWHERE = {"ort-cuda": "--ep cuda --strict"}
+"""Targets that cannot be checked, with the options of bench that try them."""
+
 TARGETS = tuple(_MODULES)
 """The targets that a model can be checked against."""
 
@@ -41,10 +44,19 @@ def check(
     """Find out whether `model` would run on each of `targets`, or on the one.
 
     `task` gives the inputs whose sizes are tried; without it some are drawn. `budget_s` bounds each search for the
-    nodes that a runtime refuses. Raises `UsageError` for an unknown target, `ModelError` for a model that is not valid.
+    nodes that a runtime refuses.
+
+    Raises `UsageError` for an unknown target, `MeasureError` for one that cannot be checked without its device,
+    `ModelError` for a model that is not valid.
     """
     wanted = (targets,) if isinstance(targets, str) else targets
     for target in wanted:
+        if target in _ELSEWHERE:
+            raise MeasureError(
+                f"{target} cannot be checked without its GPU",
+                where="no list of what it takes is known here",
+                advice=f"where there is one, `graphopt bench {Path(model).name} {_ELSEWHERE[target]}` tells",
+            )
         if target not in _MODULES:
             known = f"known: {', '.join(TARGETS)}"
             raise UsageError(f"cannot check for target {target!r}", advice=nearest(target, TARGETS) or known)
