@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from graphopt.measure.energy import EnergyMeter
 from graphopt.measure.environment import environment, environment_hash, load_average
 from graphopt.measure.feeds import candidates, first_that_runs
 from graphopt.measure.load import closed_load, open_load
-from graphopt.measure.records import BenchReport, Entry, Latency, Memory, RatioRecord, Share
+from graphopt.measure.records import BenchReport, Entry, Latency, Memory, RatioRecord, Share, base_of
 from graphopt.measure.scoring import Reference, Scorer, scorer, with_score
 from graphopt.measure.shares import mac_shares
 from graphopt.pipeline.report import versions
@@ -44,19 +45,24 @@ _ENERGY_SECONDS = 0.5
 def bench(
     models: Sequence[str | Path], options: BenchOptions | None = None, progress: Callable[[str], None] | None = None
 ) -> BenchReport:
-    """Measure every model on every provider; the first that runs is the base of all ratios and errors.
+    """Measure every model on every provider; the first that runs is the base of all errors.
 
-    A model that a provider cannot run is shown with its trouble. Raises `UsageError` for an unknown provider,
-    `ModelError` for a model that cannot be read, `TaskError` for data that does not fit, `MeasureError` if anything
-    else than a requested provider would run, `UnsupportedError` if nothing can be measured.
+    A ratio is to the first model on the same provider and threads, and that of this model to the first of all. A model
+    that a provider cannot run is shown with its trouble.
+
+    Raises `UsageError` for an unknown provider or an option that it does not take, `ModelError` for a model that cannot
+    be read, `TaskError` for data that does not fit, `MeasureError` if anything else than a requested provider would
+    run, `UnsupportedError` if nothing can be measured.
     """
-    return _Bench([Path(model) for model in models], options or BenchOptions(), progress or (lambda _: None)).run()
+    paths, tell = [Path(model) for model in models], progress or (lambda _: None)
+    with tempfile.TemporaryDirectory(prefix="graphopt-", ignore_cleanup_errors=True) as cache:
+        return _Bench(paths, options or BenchOptions(), tell, cache).run()
 
 
 class _Bench:
-    def __init__(self, models: Sequence[Path], options: BenchOptions, tell: Callable[[str], None]) -> None:
+    def __init__(self, models: Sequence[Path], options: BenchOptions, tell: Callable[[str], None], cache: str) -> None:
         self.options, self.tell = options, tell
-        self.contenders = contenders(models, options)
+        self.contenders = contenders(models, options, cache)
         self.models: dict[Path, Model] = {model: load(model) for model in models}
         self.entries = {one.label: describe(one, self.models[one.path]) for one in self.contenders}
         self.scorer: Scorer | None = scorer(options.task, options.evaluate, self.models[models[0]])
@@ -137,6 +143,7 @@ class _Bench:
     def judge(self, stands: Stands) -> tuple[Feed, ...]:
         """Find feeds that the first runs, and compare the outputs of all with its; return the feeds."""
         self.tell("compare the numbers")
+        advice = "`graphopt check` says more of a model that does not load"
         while stands:
             label, first = next(iter(stands.items()))
             try:
@@ -144,9 +151,10 @@ class _Bench:
                 break
             except UnsupportedError as error:
                 self.trouble(label, "does not run", UnsupportedError(error.where))
+                advice = error.advice
                 del stands[label]
         else:
-            raise self.nothing()
+            raise self.nothing(advice)
         reference = Reference(label, feeds, expected, first.outputs)
         try:
             score = self.score(first)
@@ -166,11 +174,9 @@ class _Bench:
             self.change(other, quality=quality if own is None else with_score(quality, own, score, count))
         return feeds
 
-    def nothing(self) -> UnsupportedError:
+    def nothing(self, advice: str) -> UnsupportedError:
         lines = [f"{entry.label}: {entry.trouble}" for entry in self.entries.values()]
-        return UnsupportedError(
-            "nothing could be measured", where="\n  ".join(lines), advice="give inputs that the models run with --task"
-        )
+        return UnsupportedError("nothing could be measured", where="\n  ".join(lines), advice=advice)
 
     def find_feeds(self, stand: Stand) -> tuple[Outputs, tuple[Feed, ...]]:
         """Find feeds that a model runs, and run it on them; what is kept is of a process that ran nothing before."""
@@ -254,9 +260,13 @@ class _Bench:
             ready = {**stands, TWIN: twin}
             timing = take_turns(ready, budget_s=options.budget_s, width=options.width, seed=options.seed)
         for label, stand in stands.items():
-            ratio = None if label == base else _record(timing.ratios[label], base, timing)
+            ratio = None if label == base else self.ratio(timing, label, list(stands))
             self.change(label, latency=_latency(timing, label), ratio=ratio, energy_j=self.energy(stand, timing, label))
         return timing
+
+    def ratio(self, timing: Timing, label: str, timed: Sequence[str]) -> RatioRecord:
+        to = base_of(self.entries[label], [self.entries[each] for each in timed]).label
+        return _record(timing.ratio(label, to, self.options.seed), to, timing)
 
     def energy(self, stand: Stand, timing: Timing, label: str) -> float | None:
         """Return the joules of one inference, of the whole processor; None where they cannot be read."""

@@ -31,7 +31,7 @@ def verdict(entry: Entry) -> str:
 
 def _speed(ratio: RatioRecord | None) -> str:
     if ratio is None:
-        return "the base of all ratios"
+        return "the first, which others are compared with"
     if ratio.no_difference:
         return "no difference in latency beyond the noise"
     word = "faster" if ratio.median < 1 else "slower"

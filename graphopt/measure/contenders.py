@@ -15,7 +15,7 @@ from graphopt.graph.facts import Facts
 from graphopt.graph.model import Model
 from graphopt.graph.stats import stats
 from graphopt.measure.records import Entry
-from graphopt.runtime.providers import known_name
+from graphopt.runtime.providers import checked_config, known_name
 from graphopt.runtime.turns import Contender
 
 __all__ = ["BenchOptions", "contenders", "describe"]
@@ -52,23 +52,29 @@ class BenchOptions:
 
     def __post_init__(self) -> None:
         for name in self.eps:
-            known_name(name)
+            checked_config(known_name(name), self.config)
         for what in ("eps", "threads", "concurrency"):
             given = getattr(self, what)
             if len(set(given)) < len(given):
                 raise UsageError(f"{what} names the same twice: {', '.join(map(str, given))}")
 
 
-def contenders(models: Sequence[Path], options: BenchOptions) -> list[Contender]:
-    """Make one contender for each model, provider and number of threads; a label names what tells them apart."""
-    found = []
+def contenders(models: Sequence[Path], options: BenchOptions, cache: str = "") -> list[Contender]:
+    """Make one contender for each model, provider and number of threads; a label names what tells them apart.
+
+    In the folder `cache`, which may be missing, TensorRT keeps its engines.
+    """
+    found: list[Contender] = []
     names = _names(models)
     for ep in options.eps:
         for threads in options.threads:
             for name, model in zip(names, models, strict=True):
                 label = f"{name} on {ep}" if len(options.eps) > 1 else name
-                label += f", {threads} threads" if len(options.threads) > 1 else ""
-                found.append(Contender(label, model, ep, _given(options, threads)))
+                label += f", {threads} thread{'s' if threads > 1 else ''}" if len(options.threads) > 1 else ""
+                # Engines take minutes to build. Each contender has its own, as their names do not tell weights apart.
+                # For others a cache would only change what loading takes, which is measured.
+                folder = str(Path(cache, str(len(found)))) if cache and ep == "tensorrt" else ""
+                found.append(Contender(label, model, ep, _given(options, threads) | {"cache": folder}))
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from graphopt.measure.gate import Figure
-from graphopt.measure.records import BenchReport, Entry, Latency, Memory, RatioRecord
+from graphopt.measure.records import BenchReport, Entry, Latency, Memory, RatioRecord, base_of
 from graphopt.measure.results import ResultComparison
 from graphopt.pipeline.report import Report
 
@@ -18,20 +18,25 @@ Figures = Mapping[str, Callable[[str], Figure | None]]
 
 
 def bench_figures(report: BenchReport) -> Figures:
-    """Return the figures of each entry but the first, which is their base; of the first if it is alone."""
+    """Return the figures of each entry but the first, against what its ratio is to; of the first if it is alone."""
     first, *others = report.entries
     if not others:
         return {first.label: partial(_figure, report, None, first, None)}
-    return {entry.label: partial(_figure, report, first, entry, entry.ratio) for entry in others}
+    found = {}
+    for entry in others:
+        base = base_of(entry, report.entries)
+        # Where the base failed, the ratio is to another entry, which nobody's gate is about.
+        ratio = entry.ratio if entry.ratio is not None and entry.ratio.to == base.label else None
+        found[entry.label] = partial(_figure, report, base, entry, ratio)
+    return found
 
 
 def result_figures(found: ResultComparison) -> Figures:
-    """Return the figures of each entry that two results have in common; the old one is the base."""
-    before = {entry.label: entry for entry in found.old.entries}
-    after = {entry.label: entry for entry in found.new.entries if entry.label in before}
-    return {
-        label: partial(_figure, found.new, before[label], entry, found.ratios.get(label))
-        for label, entry in after.items()
+    """Return the figures of each entry of an old result, which is the base; those that the new one lacks have none."""
+    missing: dict[str, Callable[[str], Figure | None]] = {entry.label: lambda _: None for entry in found.old.entries}
+    return missing | {
+        after.label: partial(_figure, found.new, before, after, found.ratios.get(after.label))
+        for before, after in found.pairs
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "RatioRecord",
     "Share",
     "Throughput",
+    "base_of",
 ]
 
 SCHEMA = 1
@@ -168,7 +170,8 @@ class Entry:
 class BenchReport:
     """Everything that a measurement found.
 
-    The first entry is the base of all ratios and errors. `twin` is the base against a second process of itself, the
+    The first entry is the base of all errors. A ratio is to the first entry of the same provider and threads, and that
+    of such a first one to the first of all. `twin` is the base against a second process of itself, the
     noise floor, and `twin_memory` the memory of that process; None if nothing was timed. `environment` describes
     machine and software; results whose `environment_hash` differ are not comparable. `feed` is the shape and dtype of
     each input that was timed, `source` the name of the task that it is from, or "drawn". `threads` are those of the
@@ -197,3 +200,9 @@ class BenchReport:
         from graphopt.report.notebook import bench_html
 
         return bench_html(self)
+
+
+def base_of(entry: Entry, entries: Sequence[Entry]) -> Entry:
+    """Return what an entry is compared with: the first of its provider and threads; for that one the first of all."""
+    first = next(other for other in entries if (other.ep, other.threads) == (entry.ep, entry.threads))
+    return entries[0] if first.label == entry.label else first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,37 @@ from graphopt.measure.environment import differences
 from graphopt.measure.records import SCHEMA, BenchReport, Entry, RatioRecord
 from graphopt.runtime.ratios import Ratio, estimate_apart, flag
 
-__all__ = ["ResultComparison", "compare_results", "json_schema", "load_result", "save_result"]
+__all__ = [
+    "ResultComparison",
+    "ResultRow",
+    "Side",
+    "check_writable",
+    "compare_results",
+    "json_schema",
+    "load_result",
+    "save_result",
+]
 
 
 def json_schema() -> bytes:
     """Return the JSON schema of result files."""
     return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(BenchReport)), indent=2) + b"\n"
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a result could be written to `path`, before any work is done for it.
+
+    Raises `OutputError` if its folder is missing or takes no file, or if it is a folder itself.
+    """
+    reason = ""
+    if path.is_dir():
+        reason = "it is a folder"
+    elif not path.parent.is_dir():
+        reason = f"there is no folder {str(path.parent)!r}"
+    elif not os.access(path.parent, os.W_OK):
+        reason = f"the folder {str(path.parent)!r} is read-only"
+    if reason:
+        raise OutputError(f"cannot write {str(path)!r}", where=reason, advice="name a file in a folder that takes one")
 
 
 def save_result(report: BenchReport, path: Path) -> None:
@@ -29,9 +55,9 @@ def save_result(report: BenchReport, path: Path) -> None:
     """
     text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot write {str(path)!r}", where=str(error)) from error
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:50]}.", dir=path.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write {str(path)!r}", where=error.strerror or "") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text)
@@ -39,17 +65,20 @@ def save_result(report: BenchReport, path: Path) -> None:
         Path(name).replace(path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
-        raise OutputError(f"cannot write {str(path)!r}", where=str(error)) from error
+        # The whole error would name the temporary file.
+        raise OutputError(f"cannot write {str(path)!r}", where=error.strerror or "") from error
 
 
 def load_result(path: Path) -> BenchReport:
     """Read a result file.
 
-    Raises `TaskError` if it is none, or of a later version.
+    Raises `TaskError` if it is not there, none, or of a later version.
     """
     try:
         text = path.read_bytes()
         report = msgspec.json.decode(text, type=BenchReport)
+    except FileNotFoundError as error:
+        raise TaskError("no such file", where=str(path), advice="check the path") from error
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise TaskError(
             f"{str(path)!r} is no result of `graphopt bench`", where=str(error), advice="write one with bench -o"
@@ -57,6 +86,27 @@ def load_result(path: Path) -> BenchReport:
     if report.schema != SCHEMA:
         raise TaskError(f"{str(path)!r} has version {report.schema}, this graphopt reads {SCHEMA}")
     return report
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one result says of a label; None where it was not measured. `trouble` says why all of it is missing."""
+
+    median_ms: float | None
+    memory_bytes: int | None
+    error: float | None
+    score: float | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One label in two results. `ratio` is that of the latencies, new over old."""
+
+    label: str
+    old: Side
+    new: Side
+    ratio: RatioRecord | None
 
 
 @dataclass(frozen=True)
@@ -73,11 +123,31 @@ class ResultComparison:
     alone: tuple[str, ...]
     unlike: tuple[str, ...]
 
+    @property
+    def pairs(self) -> tuple[tuple[Entry, Entry], ...]:
+        """The entries, old and new, of the labels that are in both."""
+        before = {entry.label: entry for entry in self.old.entries}
+        return tuple((before[entry.label], entry) for entry in self.new.entries if entry.label in before)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The labels whose model is another one now."""
+        return tuple(after.label for before, after in self.pairs if before.sha256 != after.sha256)
+
+    @property
+    def rows(self) -> tuple[ResultRow, ...]:
+        """The figures of the labels that are in both."""
+        return tuple(
+            ResultRow(after.label, _side(before), _side(after), self.ratios.get(after.label))
+            for before, after in self.pairs
+        )
+
 
 def compare_results(old: BenchReport, new: BenchReport, *, force: bool = False) -> ResultComparison:
     """Compare two results entry by entry, by their labels.
 
-    Raises `UsageError` if environment, inputs, precision or threads differ, unless `force`; and if no label is in both.
+    Raises `UsageError` if environment, inputs or precision differ, or a label's provider, threads or what its runtime
+    chose, unless `force`; and if no label is in both.
     """
     unlike = _unlike(old, new)
     if unlike and not force:
@@ -106,11 +176,45 @@ def _unlike(old: BenchReport, new: BenchReport) -> list[str]:
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             found.append(f"{name}: {before}, then {after}")
-    threads = {entry.label: entry.threads for entry in old.entries}
+    known = {entry.label: entry for entry in old.entries}
     for entry in new.entries:
-        if threads.get(entry.label, entry.threads) != entry.threads:
-            found.append(f"threads of {entry.label}: {threads[entry.label]}, then {entry.threads}")
+        if entry.label not in known:
+            continue
+        pair = (known[entry.label], entry)
+        # What failed may not have come to choosing.
+        whole = not any(one.trouble for one in pair)
+        before, after = (
+            _conditions(one, report.environment, whole=whole) for one, report in zip(pair, (old, new), strict=True)
+        )
+        found += [
+            f"{name} of {entry.label}: {before.get(name, 'not told')}, then {after.get(name, 'not told')}"
+            for name in {**before, **after}
+            if before.get(name) != after.get(name)
+        ]
     return found
+
+
+def _conditions(entry: Entry, environment: Mapping[str, str], *, whole: bool) -> dict[str, str]:
+    """Return how an entry was run, by name: what was asked for, and if `whole` what the runtime made of it."""
+    asked = {"provider": entry.ep, "threads": str(entry.threads)}
+    if not whole:
+        return asked
+    # A version that the environment has as well is compared, and told, there.
+    name, _, version = entry.chosen.get("runtime", "").partition(" ")
+    left_out = "runtime" if environment.get(name) == version else ""
+    chosen = {f"chosen {key}": value for key, value in entry.chosen.items() if key != left_out}
+    return {**asked, "adapter": "imitated" if entry.software else "real", **chosen}
+
+
+def _side(entry: Entry) -> Side:
+    latency, memory, quality = entry.latency, entry.memory, entry.quality
+    return Side(
+        None if latency is None else latency.median_ms,
+        None if memory is None else memory.model_bytes,
+        None if quality is None else quality.error,
+        None if quality is None else quality.score,
+        entry.trouble,
+    )
 
 
 def _ratio(before: Entry, after: Entry, old: BenchReport, new: BenchReport) -> RatioRecord | None:

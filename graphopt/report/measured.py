@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from graphopt.measure.compare import verdict
 from graphopt.measure.records import BenchReport, Entry, OpenLoad, RatioRecord
-from graphopt.measure.results import ResultComparison
+from graphopt.measure.results import ResultComparison, ResultRow
 from graphopt.report.views import human_bytes, human_count
 from graphopt.tables import Table, plain
 
@@ -18,15 +18,29 @@ T = TypeVar("T")
 
 def bench_tables(report: BenchReport) -> list[Table]:
     """Return the table of entries, that of what each costs, and those of load where some was put on."""
-    header = ("", "ep", "load", "first", "min", "median", "p90", "p99", "ratio", "error", "score")
-    rows = tuple(_row(entry) for entry in report.entries)
-    title = f"{report.threads} thread{'s' if report.threads > 1 else ''}, inputs {report.source}"
-    found = [Table(header, rows, title, frozenset(range(2, len(header))), "entries"), _costs(report)]
+    found = [_entries(report), _costs(report)]
     if any(entry.throughput for entry in report.entries):
         found.append(_throughput(report))
     if any(entry.open_load for entry in report.entries):
         found.append(_open_load(report))
     return found
+
+
+def _entries(report: BenchReport) -> Table:
+    header: tuple[str, ...] = ("", "ep", "load", "first", "min", "median", "p90", "p99", "ratio", "error", "score")
+    rows = [_row(entry) for entry in report.entries]
+    numeric = frozenset(range(2, len(header)))
+    if _several_bases(report):
+        header = (*header, "ratio to")
+        rows = [(*row, entry.ratio.to if entry.ratio else "-") for row, entry in zip(rows, report.entries, strict=True)]
+    alike = len({entry.threads for entry in report.entries}) == 1
+    threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}, " if alike else ""
+    return Table(header, tuple(rows), f"{threads}inputs {report.source}", numeric, "entries")
+
+
+def _several_bases(report: BenchReport) -> bool:
+    """Tell whether a ratio is to another entry than the first row."""
+    return any(entry.ratio and entry.ratio.to != report.entries[0].label for entry in report.entries)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -106,7 +120,9 @@ def bench_lines(report: BenchReport) -> list[str]:
     if report.twin is not None:
         lines.append(f"the first against itself: {ratio_text(report.twin)}, the noise floor")
     for entry in report.entries:
-        lines += [f"{plain(entry.label)}: {plain(line)}" for line in _entry_lines(entry)]
+        to = f", against {entry.ratio.to}" if entry.ratio and _several_bases(report) else ""
+        lines += [f"{plain(entry.label)}: {plain(line)}" for line in _entry_lines(entry, to)]
+    lines += _crowded(report)
     lines.append(f"energy: {report.energy}")
     env = report.environment
     about = ", ".join(f"{key} {env[key]}" for key in ("processor", "cores", "governor", "turbo") if key in env)
@@ -115,8 +131,16 @@ def bench_lines(report: BenchReport) -> list[str]:
     return lines
 
 
-def _entry_lines(entry: Entry) -> Iterator[str]:
-    yield verdict(entry)
+def _crowded(report: BenchReport) -> Iterator[str]:
+    """Say that threads had to share cores."""
+    cores, most = report.environment.get("cores", ""), max(entry.threads for entry in report.entries)
+    if cores.isdecimal() and most > int(cores):
+        are = "core is" if cores == "1" else "cores are"
+        yield f"{most} threads were asked for where {cores} {are} available: they share them"
+
+
+def _entry_lines(entry: Entry, to: str) -> Iterator[str]:
+    yield f"{verdict(entry)}{to}"
     for share in entry.shares:
         macs = "" if share.mac_share is None else f" and {share.mac_share:.0%} of the MACs"
         yield f"{share.node_share:.0%} of the nodes{macs} on {share.provider}"
@@ -127,33 +151,28 @@ def _entry_lines(entry: Entry) -> Iterator[str]:
 
 def result_tables(found: ResultComparison) -> list[Table]:
     """Return the table of two results, label by label."""
-    before = {entry.label: entry for entry in found.old.entries}
-    rows = tuple(
-        _result_row(before[entry.label], entry, found.ratios.get(entry.label))
-        for entry in found.new.entries
-        if entry.label in before
-    )
+    rows = tuple(map(_result_row, found.rows))
     header = ("", "old median", "new median", "ratio", "old memory", "new memory", "old error", "new error", "score")
     title = f"{found.old.created} against {found.new.created}, not in turns"
     return [Table(header, rows, title, frozenset(range(1, len(header))), "results")]
 
 
-def _result_row(before: Entry, after: Entry, ratio: RatioRecord | None) -> tuple[str, ...]:
-    pair = (before, after)
-    scores = ["-" if one.quality is None or one.quality.score is None else f"{one.quality.score:.4g}" for one in pair]
+def _result_row(row: ResultRow) -> tuple[str, ...]:
+    pair = (row.old, row.new)
     return (
-        after.label,
-        *(_ms(None if one.latency is None else one.latency.median_ms) for one in pair),
-        _shown(ratio, ratio_text),
-        *(_shown(one.memory, lambda memory: human_bytes(memory.model_bytes)) for one in pair),
-        *("-" if one.quality is None or one.quality.error is None else f"{one.quality.error:.1e}" for one in pair),
-        " -> ".join(scores),
+        row.label,
+        *(_ms(one.median_ms) for one in pair),
+        _shown(row.ratio, ratio_text),
+        *(_shown(one.memory_bytes, human_bytes) for one in pair),
+        *(_shown(one.error, "{:.1e}".format) for one in pair),
+        " -> ".join(_shown(one.score, "{:.4g}".format) for one in pair),
     )
 
 
 def result_lines(found: ResultComparison) -> list[str]:
     """Return what a reader of two results must not miss."""
     lines = [f"NOT MEASURED ALIKE: {plain(line)}" for line in found.unlike]
+    lines += [f"the model is another one now: {plain(label)}" for label in found.changed]
     lines += [f"only one of both has {plain(label)}" for label in found.alone]
     lines += [
         f"{plain(entry.label)}: {plain(verdict(entry))}"

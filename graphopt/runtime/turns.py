@@ -138,6 +138,10 @@ class Timing:
         """The number of rounds."""
         return sum(map(len, self.rounds[TWIN]))
 
+    def ratio(self, label: str, base: str, seed: int = 0) -> Ratio:
+        """Return the ratio of `label` to `base`, whichever two those are, held against the noise."""
+        return flag(estimate(self.rounds[label], self.rounds[base], seed), self.noise)
+
     def median_ms(self, label: str) -> float:
         """Return the median latency of `label` over the rounds, in milliseconds."""
         return statistics.median(value for row in self.rounds[label] for value in row) * 1e3

@@ -261,7 +261,7 @@ def test_labels_tell_models_providers_and_threads_apart(tmp_path: Path) -> None:
     options = BenchOptions(eps=("cpu", "openvino"), threads=(1, 2))
     labels = [(one.label, one.ep, one.options["threads"]) for one in contenders(paths, options)]
     assert len(set(labels)) == 8
-    assert labels[0] == ("a on cpu, 1 threads", "cpu", 1)
+    assert labels[0] == ("a on cpu, 1 thread", "cpu", 1)
     assert [one.label for one in contenders(paths, BenchOptions())] == ["a", "b"]
     assert [one.label for one in contenders([paths[0]] * 2, BenchOptions())] != ["a", "a"]
     with pytest.raises(UsageError, match="twice"):
