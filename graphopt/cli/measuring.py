@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from click import get_current_context
+from click.core import ParameterSource
 
 from graphopt.cli.choices import common, drawing, reporting
 from graphopt.cli.gating import checked_gates, hold
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 _LOUD = ("NOT ",)
+_OF_RESULTS = frozenset({"force", "gates", "form", "quiet", "debug"})
+"""The options that mean something where two results are compared."""
 
 
 @click.command()
@@ -66,12 +70,18 @@ def compare(a: str, b: str, *, form: str, quiet: bool, force: bool, **given: Any
     If A and B are results (.json) that bench wrote, compare those, entry by entry; results of different environments
     are refused (exit 2) without --force.
     """
-    if a.endswith(".json") and b.endswith(".json"):
+    results = [name.endswith(".json") for name in (a, b)]
+    if all(results):
         compare_files(a, b, given, form=form, quiet=quiet, force=force)
         return
+    if any(results):
+        raise UsageError("a model and a result cannot be compared", advice="name two models, or two results (.json)")
+    if force:
+        raise UsageError("--force is for results; models are timed in one environment anyway", advice="leave it out")
     from graphopt.cli.reporting import write_page
     from graphopt.measure.compare import compare_models
     from graphopt.measure.figures import bench_figures
+    from graphopt.report.measured import bench_tables
 
     options = bench_options(given)
     if len(options.eps) * len(options.threads) > 1:
@@ -81,7 +91,8 @@ def compare(a: str, b: str, *, form: str, quiet: bool, force: bool, **given: Any
         outcome = compare_models(Path(a), Path(b), options, progress.step)
     keep(outcome.report, output)
     write_page(given["page"], [outcome.report])
-    show(outcome.report, [outcome.table()], form, quiet=quiet)
+    tables = [outcome.table(), *bench_tables(outcome.report)[1:]]
+    show(outcome.report, tables, form, quiet=quiet)
     hold(gates, bench_figures(outcome.report))
 
 
@@ -94,13 +105,30 @@ def compare_files(a: str, b: str, given: Mapping[str, Any], *, form: str, quiet:
 
     if given["output"] or given["page"]:
         raise UsageError("comparing two results writes nothing", advice="`graphopt report A B` shows both")
+    if needless := _needless():
+        raise UsageError(
+            f"{', '.join(needless)}: nothing is measured anew where two results are compared", advice="leave it out"
+        )
     found = compare_results(load_result(Path(a)), load_result(Path(b)), force=force)
     if form == "json" and not quiet:
-        show_json({"ratios": found.ratios, "alone": found.alone, "unlike": found.unlike})
+        names = ("rows", "ratios", "alone", "unlike", "changed")
+        show_json({name: getattr(found, name) for name in names})
     else:
         show_tables(result_tables(found), form, quiet=quiet)
     say(result_lines(found), form, quiet=quiet)
     hold(given["gates"], result_figures(found))
+
+
+def _needless() -> list[str]:
+    """Name the options that were given, and mean nothing to results that are there already."""
+    context = get_current_context()
+    return [
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if isinstance(parameter, click.Option)
+        and parameter.name not in _OF_RESULTS
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
 
 
 def unmeasured(options: BenchOptions) -> dict[str, str]:

@@ -87,7 +87,8 @@ _OPTIONS: tuple[Decorator, ...] = (
         "config",
         multiple=True,
         metavar="KEY=VALUE",
-        help="An option for the runtime, verbatim; repeatable.",
+        help="An option for the runtime, verbatim; repeatable. Session entries of onnxruntime have a dot in KEY, "
+        "options of a provider have none. EP:KEY=VALUE is for the provider EP alone.",
     ),
     click.option("-o", "--output", metavar="FILE.json", help="Write the result there, to be compared or reported."),
     gating,
@@ -178,8 +179,13 @@ def parse_config(items: tuple[str, ...]) -> dict[str, str]:
 def checked_output(output: str | None) -> Path | None:
     """Return where the result goes.
 
-    Raises `UsageError` if that is no .json file.
+    Raises `UsageError` if that is no .json file, `OutputError` if it could not be written there.
     """
-    if output is not None and Path(output).suffix != ".json":
+    if output is None:
+        return None
+    if Path(output).suffix != ".json":
         raise UsageError(f"the output {output!r} is no .json file", advice="name one")
-    return None if output is None else Path(output)
+    from graphopt.measure.results import check_writable
+
+    check_writable(Path(output))
+    return Path(output)
