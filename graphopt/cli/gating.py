@@ -32,7 +32,8 @@ gating = click.option(
     callback=_parsed,
     help="Exit 1, after everything was written, if EXPR holds: METRIC, < or > (or <=, >=), VALUE; repeatable. METRIC "
     "is latency, memory, size, parameters, macs, nodes, rel_err or score. A VALUE with a sign is the change from the "
-    "first model (on the same provider and threads, if it is not the first itself): latency>+5%, size>+1MB, score<-0.01; one without is absolute: latency>5ms, rel_err>0.01, "
+    "first model (on the same provider and threads, if it is not the first itself): "
+    "latency>+5%, size>+1MB, score<-0.01; one without is absolute: latency>5ms, rel_err>0.01, "
     "size>10MB. Noise never fails a gate: latency must be beyond the bound with all of its 95 % interval and by more "
     "than the first model differs from itself, memory by more than two processes of the first model do. What was not "
     "measured fails.",
