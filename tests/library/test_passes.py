@@ -12,9 +12,10 @@ import pytest
 
 from graphopt.graph._onnx_ir import ir
 from graphopt.graph.model import Model
-from graphopt.kinds import Exactness
+from graphopt.kinds import EXACTNESS_ORDER, Exactness
 from graphopt.pipeline.context import Context, Evaluate
 from graphopt.pipeline.passes import Pass
+from graphopt.rewrite.driver import Selection
 from graphopt.rewrite.rule import Rule
 from graphopt.rewrite.steps import Steps
 from graphopt.runtime.evaluate import evaluate
@@ -54,7 +55,10 @@ def apply(
     kind: type[Pass], proto: onnx.ModelProto, run: Evaluate, steps: Steps | None = None
 ) -> tuple[onnx.ModelProto, int]:
     model = Model(ir.from_proto(proto))
-    count = kind().run(model, Context(model, steps or Steps(), evaluate=run))
+    # What is approximate runs for a target only.
+    target = "portable" if kind.exactness in Selection().allowed else "ort-cpu"
+    selection = Selection(target, allowed=tuple(EXACTNESS_ORDER))
+    count = kind().run(model, Context(model, steps or Steps(), selection, evaluate=run))
     result: onnx.ModelProto = ir.to_proto(model.ir)
     return result, count
 
