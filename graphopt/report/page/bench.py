@@ -90,7 +90,7 @@ def _cards(report: BenchReport) -> Iterator[Card]:
         value = milliseconds(None if latency is None else latency.median_ms)
         if latency is None:
             value = "no number" if entry.trouble else "not timed"
-        note, tone = "the base of all ratios", ""
+        note, tone = "the base of the ratios", ""
         if entry.ratio is not None:
             note = f"ratio {ratio_text(entry.ratio)}"
             tone = "" if entry.ratio.no_difference else "good" if entry.ratio.median < 1 else "bad"
@@ -155,7 +155,9 @@ def _latency(report: BenchReport, timed: list[tuple[int, Entry]]) -> Iterator[Bl
     )
     if rows:
         caption = "The band is the noise floor: the base against itself. A hollow mark means no difference beyond it."
-        yield ChartBlock(Intervals(rows, noise), caption, title=f"Ratio to {shown(report.entries[0].label, 60)}")
+        bases = {entry.ratio.to for _, entry in timed if entry.ratio is not None}
+        base = shown(bases.pop(), 60) if len(bases) == 1 else "the first of the same provider and threads"
+        yield ChartBlock(Intervals(rows, noise), caption, title=f"Ratio to {base}")
     series = tuple(
         Series(_name(entry), entry.latency.rounds_ms, _tone(index))
         for index, entry in timed
