@@ -43,7 +43,9 @@ _ENERGY_SECONDS = 0.5
 
 
 def bench(
-    models: Sequence[str | Path], options: BenchOptions | None = None, progress: Callable[[str], None] | None = None
+    models: str | Path | Sequence[str | Path],
+    options: BenchOptions | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> BenchReport:
     """Measure every model on every provider; the first that runs is the base of all errors.
 
@@ -54,7 +56,8 @@ def bench(
     be read, `TaskError` for data that does not fit, `MeasureError` if anything else than a requested provider would
     run, `UnsupportedError` if nothing can be measured.
     """
-    paths, tell = [Path(model) for model in models], progress or (lambda _: None)
+    given = [models] if isinstance(models, (str, Path)) else models
+    paths, tell = [Path(model) for model in given], progress or (lambda _: None)
     with tempfile.TemporaryDirectory(prefix="graphopt-", ignore_cleanup_errors=True) as cache:
         return _Bench(paths, options or BenchOptions(), tell, cache).run()
 

@@ -6,6 +6,7 @@ import getpass
 import json
 import math
 import platform
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -417,3 +418,9 @@ def test_energy_is_that_of_one_inference(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "EnergyMeter", lambda: EnergyMeter(zone.parent))
     (entry,) = bench([dense(tmp_path / "model.onnx", EYE)], QUICK).entries
     assert entry.energy_j == pytest.approx(3e-3)
+
+
+def test_one_path_is_one_model(tmp_path: Path) -> None:
+    path = tmp_path / "digits.onnx"
+    shutil.copyfile(MODEL, path)
+    assert [entry.label for entry in bench(str(path), BenchOptions(budget_s=0.1)).entries] == ["digits"]
