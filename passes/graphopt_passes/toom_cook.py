@@ -9,27 +9,30 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ONE", "Transforms", "transforms"]
+__all__ = ["Transforms", "transforms"]
 
 Array = np.ndarray[Any, Any]
 
 _POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))
 """Small numbers whose powers are cheap to tell apart; the point at infinity comes on top."""
 
-ONE = 1
-"""The index of the point 1: what is added there is added to every result."""
-
 
 @dataclass(frozen=True)
 class Transforms:
     """Matrices with y = result @ ((kernel @ g) * (data @ d)), a correlation of n = m + k - 1 samples d with k taps g.
 
-    `data` is [n, n], `kernel` [n, k], `result` [m, n], all float64.
+    `data` is [n, n], `kernel` [n, k], `result` [m, n], all float64. What is added to the product of the index `one` is
+    added to every result.
     """
 
     data: Array
     kernel: Array
     result: Array
+
+    @property
+    def one(self) -> int:
+        """The index of the point 1, or of the only point."""
+        return min(1, len(self.data) - 1)
 
 
 @cache

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +16,17 @@ from graphopt.kinds import Exactness, Target
 from graphopt.rewrite.conditions import condition, dtype_in
 from graphopt.rewrite.rule import Match, Rule
 from graphopt_passes.padding import window_pads
-from graphopt_passes.toom_cook import ONE, Transforms, transforms
+from graphopt_passes.toom_cook import Transforms, transforms
 
 __all__ = ["PASSES"]
 
+Array = np.ndarray[Any, Any]
+
 _TILES = (2, 4)
-"""Rows and columns of results that one tile gives: 4 saves more work, 2 more memory traffic and error."""
+"""Rows or columns of results that one tile gives: 4 saves more work, 2 more memory traffic and error."""
+
+_MOST_POINTS = 8
+"""Points of a tile in one direction; more cost too much precision in float32."""
 
 _WORTH = 0.9
 """Predicted share of the direct convolution's time below which the rewrite is worth its weights."""
@@ -37,121 +45,141 @@ _CACHE_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class _Site:
-    """A dense 3 x 3 or 5 x 5 convolution of stride 1 with known sizes."""
+    """A dense convolution of stride 1 with known sizes; one of rank 3 counts as pictures of one row.
+
+    `size`, `taps` and `pads` (before, behind) are of rows and columns.
+    """
 
     channels: int
     outputs: int
-    height: int
-    width: int
-    taps: int
-    pads: tuple[int, ...]
+    size: tuple[int, int]
+    taps: tuple[int, int]
+    pads: tuple[tuple[int, int], tuple[int, int]]
 
     @property
-    def rows(self) -> int:
-        return self.height + self.pads[0] + self.pads[2] - self.taps + 1
+    def result(self) -> tuple[int, int]:
+        """Rows and columns of the result."""
+        rows, columns = (
+            size + sum(pads) - taps + 1 for size, taps, pads in zip(self.size, self.taps, self.pads, strict=True)
+        )
+        return rows, columns
 
     @property
-    def columns(self) -> int:
-        return self.width + self.pads[1] + self.pads[3] - self.taps + 1
+    def tile(self) -> tuple[int, int]:
+        """The rows and columns of results that one tile gives, at the least cost."""
+        rows, columns = ([m for m in _TILES if m + taps - 1 <= _MOST_POINTS] if taps > 1 else [1] for taps in self.taps)
+        return min(itertools.product(rows, columns), key=self.cost, default=(1, 1))
 
-    def tiles(self, tile: int) -> tuple[int, int]:
-        return -(-self.rows // tile), -(-self.columns // tile)
+    def tiles(self, tile: tuple[int, int]) -> tuple[int, int]:
+        """Return the number of tiles down and across, the last of which may overhang."""
+        (rows, columns), (down, across) = self.result, tile
+        return -(-rows // down), -(-columns // across)
 
-    @staticmethod
-    def spill(size: int) -> float:
-        """Return how much dearer copies become where `size` bytes of transformed values do not fit the caches."""
-        return 1 + min(1.5, max(0.0, size / _CACHE_BYTES - 1))
+    def points(self, tile: tuple[int, int]) -> tuple[int, int]:
+        """Return the number of points of a tile, down and across."""
+        return tile[0] + self.taps[0] - 1, tile[1] + self.taps[1] - 1
 
-    def cost(self, tile: int) -> float:
+    def cost(self, tile: tuple[int, int]) -> float:
         """Predict the time over that of the direct convolution."""
-        points, (down, across) = (tile + self.taps - 1) ** 2, self.tiles(tile)
+        points, tiles = math.prod(self.points(tile)), math.prod(self.tiles(tile))
         product, copy, weight, enter, leave = _COSTS
-        copy *= self.spill(4 * points * down * across * max(self.channels, self.outputs))
+        copy *= _spill(4 * points * tiles * max(self.channels, self.outputs))
         each = product + copy * (1 / self.channels + 1 / self.outputs) / 2
-        each += (enter * points / self.outputs) + leave * tile**2 / self.channels
-        total = points * (down * across * each + weight)
-        return total / (self.taps**2 * self.rows * self.columns)
+        each += enter * points / self.outputs + leave * math.prod(tile) / self.channels
+        return points * (tiles * each + weight) / math.prod((*self.taps, *self.result))
+
+
+def _spill(size: int) -> float:
+    """Return how much dearer copies become where `size` bytes of transformed values do not fit the caches."""
+    return 1 + min(1.5, max(0.0, size / _CACHE_BYTES - 1))
 
 
 def _site(match: Match) -> _Site | None:
     """Read the convolution; None if a size is not known or it is of another kind."""
     conv, opset = match.root, match.opset
     shape, w = match.facts.shape(match["x"]), match.facts.static_shape(match["w"])
-    pads = window_pads(conv, opset, 2)
-    if shape is None or w is None or len(shape) != 4 or len(w) != 4 or pads is None or has_reference(conv):
+    if shape is None or w is None or len(shape) != len(w) or len(w) not in {3, 4} or has_reference(conv):
         return None
-    ones = (attribute(conv, "strides", opset) or [1, 1], attribute(conv, "dilations", opset) or [1, 1])
-    plain = all(list(each) == [1, 1] for each in ones) and attribute(conv, "group", opset) == 1
-    _, channels, height, width = shape
-    if not plain or w[2] != w[3] or min(pads) < 0 or channels != w[1]:
+    axes = len(w) - 2
+    pads = window_pads(conv, opset, axes)
+    ones = [attribute(conv, name, opset) or [1] for name in ("strides", "dilations")]
+    if pads is None or min(pads) < 0 or any(set(each) != {1} for each in ones) or attribute(conv, "group", opset) != 1:
         return None
-    if not isinstance(height, int) or not isinstance(width, int):
+    sizes = [size for size in shape[2:] if isinstance(size, int)]
+    if len(sizes) < axes or shape[1] != w[1]:
         return None
-    found = _Site(w[1], w[0], height, width, w[2], tuple(pads))
-    return found if min(found.rows, found.columns) > 0 and found.taps in {3, 5} else None
-
-
-def _tile(site: _Site) -> int:
-    return min(_TILES, key=site.cost)
+    around = [(pads[axis], pads[axis + axes]) for axis in range(axes)]
+    line = axes == 1
+    found = _Site(
+        w[1],
+        w[0],
+        (1, sizes[0]) if line else (sizes[0], sizes[1]),
+        (1, w[2]) if line else (w[2], w[3]),
+        ((0, 0), around[0]) if line else (around[0], around[1]),
+    )
+    return found if min(found.result) > 0 and max(found.taps) > 1 else None
 
 
 @condition("fewer multiplications outweigh the transforms")
 def _worth(match: Match) -> bool:
     site = _site(match)
-    return site is not None and site.cost(_tile(site)) < _WORTH
+    return site is not None and max(site.tile) > 1 and site.cost(site.tile) < _WORTH
 
 
 def _winograd(build: Builder, match: Match) -> Value | None:
     site, w, b = _site(match), match.constant("w"), match.constant("b")
     if site is None or w is None or (match.get("b") is not None and b is None):
         return None
-    tile = _tile(site)
-    found = transforms(tile, site.taps)
-    products = _multiply(build, _enter(build, match["x"], site, tile, found), site, found, w, b)
-    return _leave(build, products, site, tile, found)
+    down, across = (transforms(m, taps) for m, taps in zip(site.tile, site.taps, strict=True))
+    weights = w.reshape(site.outputs, site.channels, *site.taps)
+    products = _multiply(build, _enter(build, match["x"], site, down, across), weights, b, down, across)
+    return _leave(build, products, site, down, across, match.facts.rank(match["x"]))
 
 
-def _enter(build: Builder, x: Value, site: _Site, tile: int, found: Transforms) -> Value:
-    """Transform overlapping tiles: [n, c, h, w] becomes [n, points * c, down, across]."""
-    size, (down, across) = tile + site.taps - 1, site.tiles(tile)
-    filters = np.einsum("ia,jb->ijab", found.data, found.data).reshape(-1, 1, size, size).astype(np.float32)
-    top, left, bottom, right = site.pads
-    over = (down * tile - site.rows, across * tile - site.columns)
-    planes = build.op("Reshape", x, _shape(build, -1, 1, site.height, site.width))
+def _enter(build: Builder, x: Value, site: _Site, down: Transforms, across: Transforms) -> Value:
+    """Transform overlapping tiles: [n, c, h, w] becomes [n, points * c, tiles down, tiles across]."""
+    tiles, points = site.tiles(site.tile), site.points(site.tile)
+    filters = np.einsum("ia,jb->ijab", down.data, across.data).reshape(-1, 1, *points).astype(np.float32)
+    over = [count * tile - size for count, tile, size in zip(tiles, site.tile, site.result, strict=True)]
+    (top, bottom), (left, right) = site.pads
+    planes = build.op("Reshape", x, _shape(build, -1, 1, *site.size))
     pads = [top, left, bottom + over[0], right + over[1]]
-    made = build.op("Conv", planes, build.constant(filters), strides=[tile, tile], pads=pads)
-    made = build.op("Reshape", made, _shape(build, -1, site.channels, size * size, down * across))
+    made = build.op("Conv", planes, build.constant(filters), strides=list(site.tile), pads=pads)
+    made = build.op("Reshape", made, _shape(build, -1, site.channels, math.prod(points), math.prod(tiles)))
     made = build.op("Transpose", made, perm=[0, 2, 1, 3])
-    value: Value = build.op("Reshape", made, _shape(build, -1, size * size * site.channels, down, across))
+    value: Value = build.op("Reshape", made, _shape(build, -1, math.prod(points) * site.channels, *tiles))
     return value
 
 
-def _multiply(build: Builder, x: Value, site: _Site, found: Transforms, w: np.ndarray, b: np.ndarray | None) -> Value:
-    """Multiply the channels at each point; the bias enters at the point (1, 1), which reaches every result alike."""
-    size = len(found.data)
-    weights = np.einsum("ia,jb,ocab->ijoc", found.kernel, found.kernel, w.astype(np.float64))
+def _multiply(build: Builder, x: Value, w: Array, b: Array | None, down: Transforms, across: Transforms) -> Value:
+    """Multiply the channels at each point; the bias enters where it reaches every result alike."""
+    outputs, channels = w.shape[:2]
+    weights = np.einsum("ia,jb,ocab->ijoc", down.kernel, across.kernel, w.astype(np.float64))
     bias = None
     if b is not None:
-        spread = np.zeros((size, size, site.outputs), np.float32)
-        spread[ONE, ONE] = b
+        spread = np.zeros((*weights.shape[:2], outputs), np.float32)
+        spread[down.one, across.one] = b
         bias = build.constant(spread.reshape(-1))
-    kernel = build.constant(weights.reshape(-1, site.channels, 1, 1).astype(np.float32))
-    value: Value = build.op("Conv", x, kernel, bias, group=size * size)
+    kernel = build.constant(weights.reshape(-1, channels, 1, 1).astype(np.float32))
+    value: Value = build.op("Conv", x, kernel, bias, group=weights.shape[0] * weights.shape[1])
     return value
 
 
-def _leave(build: Builder, x: Value, site: _Site, tile: int, found: Transforms) -> Value:
-    """Transform back: [n, points * o, down, across] becomes [n, o, rows, columns]."""
-    points, (down, across) = len(found.data) ** 2, site.tiles(tile)
-    filters = np.einsum("ai,bj->ijab", found.result, found.result).reshape(points, 1, tile, tile).astype(np.float32)
-    made = build.op("Reshape", x, _shape(build, -1, points, site.outputs, down * across))
+def _leave(build: Builder, x: Value, site: _Site, down: Transforms, across: Transforms, rank: int | None) -> Value:
+    """Transform back: [n, points * o, tiles down, tiles across] becomes [n, o, rows, columns]."""
+    tiles, points = site.tiles(site.tile), math.prod(site.points(site.tile))
+    filters = np.einsum("ai,bj->ijab", down.result, across.result).reshape(points, 1, *site.tile).astype(np.float32)
+    made = build.op("Reshape", x, _shape(build, -1, points, site.outputs, math.prod(tiles)))
     made = build.op("Transpose", made, perm=[0, 2, 1, 3])
-    made = build.op("Reshape", made, _shape(build, -1, points, down, across))
-    made = build.op("ConvTranspose", made, build.constant(filters), strides=[tile, tile])
-    made = build.op("Reshape", made, _shape(build, -1, site.outputs, down * tile, across * tile))
-    if (site.rows, site.columns) != (down * tile, across * tile):
-        ends = _shape(build, site.rows, site.columns)
-        made = build.op("Slice", made, _shape(build, 0, 0), ends, _shape(build, 2, 3))
+    made = build.op("Reshape", made, _shape(build, -1, points, *tiles))
+    made = build.op("ConvTranspose", made, build.constant(filters), strides=list(site.tile))
+    whole = [count * tile for count, tile in zip(tiles, site.tile, strict=True)]
+    axes = [1] if rank == 3 else [0, 1]
+    made = build.op("Reshape", made, _shape(build, -1, site.outputs, *(whole[axis] for axis in axes)))
+    if site.result != tuple(whole):
+        ends = _shape(build, *(site.result[axis] for axis in axes))
+        places = range(2, 2 + len(axes))
+        made = build.op("Slice", made, _shape(build, *(0 for _ in axes)), ends, _shape(build, *places))
     value: Value = made
     return value
 

@@ -32,7 +32,7 @@ RULES: dict[str, Rule] = {entry.name: entry for entry in PASSES if isinstance(en
 
 ROUNDINGS = {"float16": 8, "bfloat16": 8, "float32": 64, "float64": 64}
 """Units in the last place of the largest magnitude that reordering floats may cost, by dtype."""
-APPROXIMATE = 1e-3
+APPROXIMATE = 2e-5
 RUNNABLE = 7
 """The first opset of which the runtimes have all operators; what is older they may refuse."""
 
