@@ -144,10 +144,15 @@ class Builder:
         """Add a node and return its value, or the tuple of its values if `outputs` is above 1.
 
         An attribute that is None is left out. Values: int, float, str, bytes, lists of them, arrays, tensors, graphs.
+        Operands at the end that are None are left out as well: onnxruntime keeps a Conv that names an empty bias out of
+        its blocked layout.
         """
+        given = list(inputs)
+        while given and given[-1] is None:
+            given.pop()
         attrs = [make_attribute(key, value) for key, value in attributes.items() if value is not None]
         origin = self._anchor.outputs[0].name or op_type
-        node = Node(domain, op_type, inputs, attrs, num_outputs=outputs)
+        node = Node(domain, op_type, given, attrs, num_outputs=outputs)
         node.name = self._names.fresh(f"{self._anchor.name or origin}/{op_type}")
         for value in node.outputs:
             value.name = self._names.fresh(f"{origin}/{op_type}")

@@ -12,7 +12,7 @@ PRESETS: dict[str, str] = {
     # brings what is otherwise final into forms that a target has fast kernels for, and that the rules before it would
     # not recognize.
     "default": (
-        "lift-constants, widen-float16, eliminate-dead, "
+        "lift-constants, trim-operands, widen-float16, eliminate-dead, "
         "fixpoint(fold-constants, inline-if, simplify, fuse, "
         "deduplicate-initializers, eliminate-common, eliminate-dead), steer, eliminate-dead"
     ),

@@ -13,6 +13,7 @@ __all__ = ["PASSES"]
 FAMILIES: tuple[str, ...] = (
     "upgrade_opset",
     "lift_constants",
+    "trim_operands",
     "widen_float16",
     "fold_constants",
     "inline_if",
@@ -49,6 +50,7 @@ FAMILIES: tuple[str, ...] = (
     "reductions",
     "winograd",
     "pack_conv",
+    "residual_norm",
 )
 
 PASSES = tuple(entry for family in FAMILIES for entry in import_module(f"graphopt_passes.{family}").PASSES)

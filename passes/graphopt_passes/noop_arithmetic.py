@@ -7,6 +7,7 @@ from graphopt.rewrite.conditions import dtype_in, is_float
 from graphopt.rewrite.rule import Rule
 from graphopt_passes.broadcasting import others_fit
 from graphopt_passes.normalization import no_scale_of_normalization
+from graphopt_passes.residual_norm import not_normalized
 
 __all__ = ["PASSES"]
 
@@ -85,9 +86,10 @@ ELIMINATE_SAME_OPERANDS = Rule(
 
 SUM_TO_ADD = Rule(
     name="sum-to-add",
-    doc="Replace a Sum of two operands by Add, which runtimes fuse.",
+    doc="Replace a Sum of two operands by Add, which runtimes fuse, unless a layer normalization reads it.",
     match="Sum(x, y)",
     replace="Add(x, y)",
+    where=(not_normalized,),
     min_opset=8,
 )
 

@@ -1,0 +1,51 @@
+"""Keep residual additions out of a fusion that costs more than it saves."""
+
+from __future__ import annotations
+
+from graphopt.graph.model import DataType, Value
+from graphopt.kinds import Target
+from graphopt.rewrite.conditions import condition, dtype_in, rank, same_shape
+from graphopt.rewrite.rule import Match, Rule
+
+__all__ = ["PASSES", "not_normalized"]
+
+
+def _is_read(value: Value) -> bool:
+    """Tell whether a value goes into a layer normalization, as one operator or spelled out."""
+    readers = [node.op_type for node, _ in value.uses() if not node.domain]
+    whole = any(node.op_type == "LayerNormalization" and index == 0 for node, index in value.uses())
+    return whole or ("ReduceMean" in readers and "Sub" in readers)
+
+
+@condition("a layer normalization reads the sum")
+def _is_normalized(match: Match) -> bool:
+    return _is_read(match.result)
+
+
+@condition("no layer normalization reads the sum")
+def not_normalized(match: Match) -> bool:
+    """Ask that the root's result goes into no layer normalization."""
+    return not _is_read(match.result)
+
+
+@condition("rows and channels are known numbers")
+def _known(match: Match) -> bool:
+    """Ask for what the runtime asks for before it fuses."""
+    shape = match.facts.shape(match.result)
+    return shape is not None and all(isinstance(size, int) for size in shape[1:])
+
+
+# onnxruntime fuses Add and LayerNormalization into SkipLayerNormalization, whose kernel is slower than the two; it does
+# not do so with Sum, which computes the same by the same kernel as Add.
+ADD_TO_SUM = Rule(
+    name="add-to-sum",
+    doc="Replace Add before a layer normalization by Sum, which onnxruntime does not fuse into a slow kernel.",
+    match="Add(x, y)",
+    replace="Sum(x, y)",
+    where=(dtype_in("x", frozenset({DataType.FLOAT})), rank("result", 3), same_shape("x", "y"), _known, _is_normalized),
+    stage="steer",
+    targets=(Target.ORT_CPU,),
+    min_opset=8,
+)
+
+PASSES = (ADD_TO_SUM,)
