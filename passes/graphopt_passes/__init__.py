@@ -48,6 +48,7 @@ FAMILIES: tuple[str, ...] = (
     "constants",
     "einsum",
     "reductions",
+    "resizes",
     "winograd",
     "pack_conv",
     "residual_norm",
