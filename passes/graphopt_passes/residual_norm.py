@@ -11,10 +11,10 @@ __all__ = ["PASSES", "not_normalized"]
 
 
 def _is_read(value: Value) -> bool:
-    """Tell whether a value goes into a layer normalization, as one operator or spelled out."""
-    readers = [node.op_type for node, _ in value.uses() if not node.domain]
-    whole = any(node.op_type == "LayerNormalization" and index == 0 for node, index in value.uses())
-    return whole or ("ReduceMean" in readers and "Sub" in readers)
+    """Tell whether a value goes into a layer normalization, as one operator or spelled out, and nowhere else."""
+    uses = [(node.op_type, index) for node, index in value.uses() if not node.domain]
+    spelled = {"ReduceMean", "Sub"} == {name for name, _ in uses}
+    return (uses == [("LayerNormalization", 0)] or spelled) and len(uses) == len(value.uses())
 
 
 @condition("a layer normalization reads the sum")

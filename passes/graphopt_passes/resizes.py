@@ -31,7 +31,7 @@ def _copies(match: Match) -> bool:
     node = _resize(match)
     if node is None or attribute(node, "mode", match.opset) != "nearest":
         return False
-    return attribute(node, "coordinate_transformation_mode", match.opset) != "tf_crop_and_resize"
+    return bool(attribute(node, "coordinate_transformation_mode", match.opset) != "tf_crop_and_resize")
 
 
 @condition("only rows and columns grow")
