@@ -49,6 +49,7 @@ FAMILIES: tuple[str, ...] = (
     "einsum",
     "reductions",
     "resizes",
+    "pools",
     "winograd",
     "pack_conv",
     "residual_norm",
