@@ -50,6 +50,7 @@ FAMILIES: tuple[str, ...] = (
     "reductions",
     "resizes",
     "pools",
+    "parallel_convs",
     "winograd",
     "pack_conv",
     "residual_norm",

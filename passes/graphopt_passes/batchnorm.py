@@ -13,11 +13,11 @@ from graphopt.rewrite.rule import Match, Rule
 from graphopt_passes.linear import Affine, fold_before, fold_behind, read_linear, unshared
 from graphopt_passes.padding import is_padded
 
-__all__ = ["PASSES"]
+__all__ = ["PASSES", "inference_mode", "normalization"]
 
 
 @condition("the normalization runs in inference mode")
-def _inference_mode(match: Match) -> bool:
+def inference_mode(match: Match) -> bool:
     """Ask for one result, and for no attribute that says training or statistics of single elements."""
     node = next(node for node in match.nodes if node.op_type == "BatchNormalization")
     if has_reference(node):
@@ -72,7 +72,7 @@ FUSE_BATCHNORM_INTO_CONV = Rule(
     doc="Fold BatchNormalization into the Conv, ConvTranspose or Gemm before it.",
     match=f"BatchNormalization((t := (Conv | ConvTranspose | Gemm)(_, const(w), opt(const(b)))), {_PARAMETERS})",
     replace=_into_producer,
-    where=(unshared("w"), _inference_mode),
+    where=(unshared("w"), inference_mode),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,
@@ -84,7 +84,7 @@ FUSE_BATCHNORM_INTO_MATMUL = Rule(
     doc="Fold BatchNormalization into the MatMul of rank 2 before it, which becomes Gemm.",
     match=f"BatchNormalization((t := MatMul(x, const(w))), {_PARAMETERS})",
     replace=_into_producer,
-    where=(rank("w", 2), rank("x", 2), unshared("w"), _inference_mode),
+    where=(rank("w", 2), rank("x", 2), unshared("w"), inference_mode),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,
@@ -95,7 +95,7 @@ FUSE_BATCHNORM_BEFORE_CONV = Rule(
     doc="Fold BatchNormalization into the Conv without padding, or the Gemm, behind it.",
     match=f"(Conv | Gemm)((t := BatchNormalization(x, {_PARAMETERS})), const(w), opt(const(b)))",
     replace=_into_consumer,
-    where=(unshared("w"), _inference_mode, _no_padding, _not_transposed),
+    where=(unshared("w"), inference_mode, _no_padding, _not_transposed),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
     min_opset=7,
