@@ -28,19 +28,22 @@ def _window(node: Node, facts: Facts) -> list[int] | None:
     return kernel if kernel and plain and pads == [*half, *half] else None
 
 
+def _narrower(match: Match, wide: list[int]) -> tuple[list[int], Node] | None:
+    """Return the widest of the pools of the same value that are narrower, with its kernel."""
+    found = []
+    for node, _ in match["x"].uses():
+        window = _window(node, match.facts) if node.graph is match.root.graph else None
+        if window is not None and window != wide and all(a <= b for a, b in zip(window, wide, strict=True)):
+            found.append((window, node))
+    return max(found, key=lambda each: each[0], default=None)
+
+
 def _cascade(build: Builder, match: Match) -> Value | None:
     wide, root = _window(match.root, match.facts), match.root
-    if wide is None:
+    found = None if wide is None else _narrower(match, wide)
+    if wide is None or found is None:
         return None
-    others = [(_window(node, match.facts), node) for node, _ in match["x"].uses() if node.graph is root.graph]
-    narrower = [
-        (window, node)
-        for window, node in others
-        if window is not None and window != wide and all(a <= b for a, b in zip(window, wide, strict=True))
-    ]
-    if not narrower:
-        return None
-    window, node = max(narrower, key=lambda each: each[0])
+    window, node = found
     first: dict[str, Any] = dict(node.attributes)
     rest = [a - b + 1 for a, b in zip(wide, window, strict=True)]
     half = [(size - 1) // 2 for size in rest]
