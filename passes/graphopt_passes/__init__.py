@@ -51,6 +51,7 @@ FAMILIES: tuple[str, ...] = (
     "resizes",
     "pools",
     "parallel_convs",
+    "chains",
     "winograd",
     "pack_conv",
     "residual_norm",
