@@ -215,8 +215,7 @@ def take_turns(stands: Mapping[str, Stand], *, budget_s: float = 10.0, width: fl
     begin = time.perf_counter()
     rounds.open(again=False)
     cost = time.perf_counter() - begin + sum(stand.facts["seconds"] for stand in stands.values())
-    openings = int(min(_MOST_OPENINGS, _OPENING_SHARE * budget_s / cost))
-    openings = openings if openings >= FEW_OPENINGS else 1
+    openings = max(1, int(min(_MOST_OPENINGS, _OPENING_SHARE * budget_s / cost)))
     for opening in range(openings):
         if opening:
             rounds.open(again=True)

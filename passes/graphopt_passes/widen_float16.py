@@ -18,8 +18,10 @@ __all__ = ["PASSES", "WidenFloat16"]
 
 _HALF, _WIDE = DataType.FLOAT16, DataType.FLOAT
 _NAMES_A_TYPE = ("to", "dtype", "output_dtype", "output_datatype")
-_REFUSED = frozenset({"BitCast", "Bernoulli", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
-"""What would give other values in the wider type."""
+_REFUSED = frozenset(
+    {"BitCast", "Bernoulli", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Range"}
+)
+"""What would give other values in the wider type, or another number of them."""
 
 
 @dataclass(frozen=True)
