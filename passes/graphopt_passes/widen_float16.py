@@ -28,7 +28,7 @@ _REFUSED = frozenset(
 class WidenFloat16(Pass):
     """Compute in float32 what a model computes in float16, for onnxruntime's CPU, which has float32 kernels only.
 
-    It would convert every operand and result to and fro, and no fusion reaches across that. Weights stay stored in
+    It would convert every operand and result back and forth, and no fusion reaches across that. Weights stay stored in
     float16, and so do inputs and outputs; results are rounded less often, and do not overflow at 65504. Left unchanged,
     with a remark: a model with local functions, with operators of other domains on float16, or with values whose type
     is not known.
