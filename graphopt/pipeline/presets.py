@@ -14,6 +14,7 @@ PRESETS: dict[str, str] = {
     "default": (
         "lift-constants, trim-operands, widen-float16, eliminate-dead, "
         "fixpoint(fold-constants, inline-if, simplify, fuse, "
-        "deduplicate-initializers, eliminate-common, eliminate-dead), steer, eliminate-dead"
+        "deduplicate-initializers, eliminate-common, eliminate-dead), "
+        "fixpoint(steer, simplify, deduplicate-initializers, eliminate-common, eliminate-dead)"
     ),
 }
