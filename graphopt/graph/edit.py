@@ -175,6 +175,10 @@ class Builder:
             self._stand_ins.append((value, hint))
         return value
 
+    def shape(self, *sizes: int) -> Value:
+        """Add these numbers as a constant of int64, such as the second operand of Reshape."""
+        return self.constant(np.array(sizes, np.int64))
+
     def reclaim_names(self) -> None:
         """Give constants the names of those that they stand in for, where these are gone."""
         for value, name in self._stand_ins:

@@ -100,17 +100,13 @@ def _pack(build: Builder, match: Match) -> Value | None:
 
 def _unpack(build: Builder, packed: Value, site: _Site) -> Value:
     """Bring [n, outputs * neighbours, rows, wide] into [n, outputs, rows, columns]."""
-    made = build.op("Reshape", packed, _shape(build, -1, site.outputs, site.neighbours, site.rows * site.wide))
+    made = build.op("Reshape", packed, build.shape(-1, site.outputs, site.neighbours, site.rows * site.wide))
     made = build.op("Transpose", made, perm=[0, 1, 3, 2])
-    made = build.op("Reshape", made, _shape(build, -1, site.outputs, site.rows, site.wide * site.neighbours))
+    made = build.op("Reshape", made, build.shape(-1, site.outputs, site.rows, site.wide * site.neighbours))
     if site.wide * site.neighbours != site.columns:
-        made = build.op("Slice", made, _shape(build, 0), _shape(build, site.columns), _shape(build, 3))
+        made = build.op("Slice", made, build.shape(0), build.shape(site.columns), build.shape(3))
     value: Value = made
     return value
-
-
-def _shape(build: Builder, *sizes: int) -> Value:
-    return build.constant(np.array(sizes, np.int64))
 
 
 PACK_CONV = Rule(

@@ -142,12 +142,12 @@ def _enter(build: Builder, x: Value, site: _Site, down: Transforms, across: Tran
     filters = np.einsum("ia,jb->ijab", down.data, across.data).reshape(-1, 1, *points).astype(np.float32)
     over = [count * tile - size for count, tile, size in zip(tiles, site.tile, site.result, strict=True)]
     (top, bottom), (left, right) = site.pads
-    planes = build.op("Reshape", x, _shape(build, -1, 1, *site.size))
+    planes = build.op("Reshape", x, build.shape(-1, 1, *site.size))
     pads = [top, left, bottom + over[0], right + over[1]]
     made = build.op("Conv", planes, build.constant(filters), strides=list(site.tile), pads=pads)
-    made = build.op("Reshape", made, _shape(build, -1, site.channels, math.prod(points), math.prod(tiles)))
+    made = build.op("Reshape", made, build.shape(-1, site.channels, math.prod(points), math.prod(tiles)))
     made = build.op("Transpose", made, perm=[0, 2, 1, 3])
-    value: Value = build.op("Reshape", made, _shape(build, -1, math.prod(points) * site.channels, *tiles))
+    value: Value = build.op("Reshape", made, build.shape(-1, math.prod(points) * site.channels, *tiles))
     return value
 
 
@@ -169,23 +169,19 @@ def _leave(build: Builder, x: Value, site: _Site, down: Transforms, across: Tran
     """Transform back: [n, points * o, tiles down, tiles across] becomes [n, o, rows, columns]."""
     tiles, points = site.tiles(site.tile), math.prod(site.points(site.tile))
     filters = np.einsum("ai,bj->ijab", down.result, across.result).reshape(points, 1, *site.tile).astype(np.float32)
-    made = build.op("Reshape", x, _shape(build, -1, points, site.outputs, math.prod(tiles)))
+    made = build.op("Reshape", x, build.shape(-1, points, site.outputs, math.prod(tiles)))
     made = build.op("Transpose", made, perm=[0, 2, 1, 3])
-    made = build.op("Reshape", made, _shape(build, -1, points, *tiles))
+    made = build.op("Reshape", made, build.shape(-1, points, *tiles))
     made = build.op("ConvTranspose", made, build.constant(filters), strides=list(site.tile))
     whole = [count * tile for count, tile in zip(tiles, site.tile, strict=True)]
     axes = [1] if rank == 3 else [0, 1]
-    made = build.op("Reshape", made, _shape(build, -1, site.outputs, *(whole[axis] for axis in axes)))
+    made = build.op("Reshape", made, build.shape(-1, site.outputs, *(whole[axis] for axis in axes)))
     if site.result != tuple(whole):
-        ends = _shape(build, *(site.result[axis] for axis in axes))
+        ends = build.shape(*(site.result[axis] for axis in axes))
         places = range(2, 2 + len(axes))
-        made = build.op("Slice", made, _shape(build, *(0 for _ in axes)), ends, _shape(build, *places))
+        made = build.op("Slice", made, build.shape(*(0 for _ in axes)), ends, build.shape(*places))
     value: Value = made
     return value
-
-
-def _shape(build: Builder, *sizes: int) -> Value:
-    return build.constant(np.array(sizes, np.int64))
 
 
 WINOGRAD_CONV = Rule(
