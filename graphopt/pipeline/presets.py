@@ -7,13 +7,14 @@ __all__ = ["PRESETS"]
 PRESETS: dict[str, str] = {
     # lift-constants first: rules see constants as initializers only; then widen-float16, so that they see one type.
     # Then rounds of everything until it settles: folding exposes no-ops, removed no-ops expose chains and fusions,
-    # fused weights fold again. inline-if comes after folding, which decides the conditions; duplicates are merged
-    # inside the round, because two branches that become equal let their users merge as well. steer comes last: it
-    # brings what is otherwise final into forms that a target has fast kernels for, and that the rules before it would
-    # not recognize.
+    # fused weights fold again. inline-if comes after folding, which decides the conditions. recognize finds functions
+    # spelled out in simpler operators, as the exporter left them: simplify has removed what stands between their parts,
+    # and fuse, which would move parts into their neighbours, comes after it. Duplicates are merged inside the round,
+    # because two branches that become equal let their users merge as well. steer comes last: it brings what is
+    # otherwise final into forms that a target has fast kernels for, and that the rules before it would not recognize.
     "default": (
         "lift-constants, trim-operands, widen-float16, eliminate-dead, "
-        "fixpoint(fold-constants, inline-if, simplify, fuse, "
+        "fixpoint(fold-constants, inline-if, simplify, recognize, fuse, "
         "deduplicate-initializers, eliminate-common, eliminate-dead), "
         "fixpoint(steer, simplify, deduplicate-initializers, eliminate-common, eliminate-dead)"
     ),

@@ -36,6 +36,7 @@ FAMILIES: tuple[str, ...] = (
     "pads",
     "noop_arithmetic",
     "noop_logic",
+    "norms",
     "activations",
     "batchnorm",
     "affine",

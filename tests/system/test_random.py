@@ -35,6 +35,7 @@ quick = settings(
 many = settings(quick, max_examples=3000)
 NAMES = (
     "simplify",
+    "recognize",
     "fuse",
     "fold-constants",
     "eliminate-common",
