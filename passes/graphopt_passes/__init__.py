@@ -53,6 +53,7 @@ FAMILIES: tuple[str, ...] = (
     "pools",
     "parallel_convs",
     "chains",
+    "weighted_sums",
     "winograd",
     "pack_conv",
     "residual_norm",
