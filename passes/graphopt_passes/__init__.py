@@ -16,6 +16,7 @@ FAMILIES: tuple[str, ...] = (
     "trim_operands",
     "widen_float16",
     "fold_constants",
+    "decide_if",
     "inline_if",
     "inline_functions",
     "eliminate_dead",
@@ -54,9 +55,13 @@ FAMILIES: tuple[str, ...] = (
     "parallel_convs",
     "chains",
     "weighted_sums",
+    "index_maps",
+    "conv1d",
     "winograd",
     "pack_conv",
     "residual_norm",
+    "grouped_query",
+    "narrow_precision",
 )
 
 PASSES = tuple(entry for family in FAMILIES for entry in import_module(f"graphopt_passes.{family}").PASSES)
