@@ -12,7 +12,7 @@ from graphopt.rewrite.conditions import condition, same_shape
 from graphopt.rewrite.rule import Match, Rule
 from graphopt_passes.axes import axes_of
 
-__all__ = ["PASSES", "constant_target"]
+__all__ = ["PASSES", "constant_target", "target_between"]
 
 Shape = tuple[Dim, ...]
 VIEWS = "(Reshape | Flatten | Squeeze | Unsqueeze)"
@@ -27,6 +27,23 @@ def constant_target(node: Node, source: Value, facts: Facts) -> list[int] | None
     shape, given = facts.shape(node.outputs[0]), facts.shape(source)
     if shape is None or given is None:
         return None
+    target = _target(given, shape)
+    if target is not None and -1 in target and not _may_infer(node, facts, target.index(-1)):
+        return None
+    return target
+
+
+def target_between(given: Shape, shape: Shape) -> list[int] | None:
+    """Return a constant shape with which `Reshape` makes `shape` out of `given`; None if there is none."""
+    target = _target(given, shape)
+    if target is None or -1 not in target:
+        return target
+    others = (dim for at, dim in enumerate(shape) if at != target.index(-1))
+    return target if all(known_positive(dim) for dim in others) else None
+
+
+def _target(given: Shape, shape: Shape) -> list[int] | None:
+    """Return a constant shape of which one dimension at most, then -1, is not known."""
     target: list[int] = []
     for index, dim in enumerate(shape):
         if index < len(given) and given[index] == dim and not (isinstance(dim, int) and dim > 0):
@@ -34,8 +51,6 @@ def constant_target(node: Node, source: Value, facts: Facts) -> list[int] | None
         else:
             target.append(dim if isinstance(dim, int) else -1)
     if target.count(-1) > 1 or any(size == 0 and not _copied(given, shape, at) for at, size in enumerate(target)):
-        return None
-    if -1 in target and not _may_infer(node, facts, target.index(-1)):
         return None
     return target
 
@@ -228,6 +243,15 @@ MATERIALIZE_RESHAPE_SHAPE = Rule(
     min_opset=5,
 )
 
+FLATTEN_TO_RESHAPE = Rule(
+    name="flatten-to-reshape",
+    doc="Replace a `Flatten` by the `Reshape` that does the same, which other rules read.",
+    match="Flatten(x)",
+    replace=_reshape,
+    where=(_expressible,),
+    min_opset=5,
+)
+
 PASSES: tuple[Rule, ...] = (
     ELIMINATE_RESHAPE,
     ELIMINATE_UNSQUEEZE_SQUEEZE,
@@ -235,4 +259,5 @@ PASSES: tuple[Rule, ...] = (
     MERGE_UNSQUEEZES,
     MERGE_RESHAPES,
     MATERIALIZE_RESHAPE_SHAPE,
+    FLATTEN_TO_RESHAPE,
 )
