@@ -57,6 +57,7 @@ FAMILIES: tuple[str, ...] = (
     "weighted_sums",
     "index_maps",
     "conv1d",
+    "conv1d",
     "winograd",
     "pack_conv",
     "residual_norm",
