@@ -53,6 +53,7 @@ FAMILIES: tuple[str, ...] = (
     "reductions",
     "resizes",
     "pools",
+    "global_pools",
     "parallel_convs",
     "chains",
     "weighted_sums",
