@@ -79,6 +79,25 @@ rewriting = _stack(
     click.option(
         "--dim", "dims", multiple=True, metavar="NAME=N", help="Give a symbolic dimension a number; repeatable."
     ),
+    click.option(
+        "--precision",
+        default="",
+        metavar="fp16|bf16",
+        help="Store weights in 16 bits, and compute in 16 bits where the target does that.",
+    ),
+    click.option(
+        "--keep-fp32",
+        multiple=True,
+        metavar="NAME",
+        help="With --precision: what stays float32, by node, value or operator, * for any letters; repeatable.",
+    ),
+    click.option(
+        "--max-drop",
+        type=click.FloatRange(0),
+        metavar="X",
+        help="With --precision: how much the task's score may drop [default: 0.01]; if it is given and cannot be held, "
+        "fail (exit 6).",
+    ),
     click.option("--keep-opset", is_flag=True, help="Never raise the opset."),
     click.option("--stop-after", type=click.IntRange(0), metavar="N", help="Do only the first N rewrites."),
     click.option(

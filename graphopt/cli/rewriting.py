@@ -99,6 +99,7 @@ def make_options(given: dict[str, Any]) -> Options:
     chosen |= {
         "pipeline": pipeline_text(given["pipeline"]),
         "skip": split_names(given["skip"]),
+        "keep_fp32": split_names(given["keep_fp32"]),
         "dims": parse_dims(given["dims"]),
         "freeze": chosen_freeze(freeze=given["freeze"], keep_overridable=given["keep_overridable"]),
     }

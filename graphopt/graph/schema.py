@@ -8,7 +8,7 @@ from typing import Any
 from graphopt.graph._onnx_ir import ir
 from graphopt.graph.model import Node, subgraphs
 
-__all__ = ["RANDOM_OPERATORS", "attribute", "is_deterministic", "since_version"]
+__all__ = ["RANDOM_OPERATORS", "attribute", "is_deterministic", "schema_of", "since_version"]
 
 RANDOM_OPERATORS = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -17,7 +17,8 @@ RANDOM_OPERATORS = frozenset(
 
 
 @cache
-def _schema(domain: str, op_type: str, version: int) -> Any:
+def schema_of(domain: str, op_type: str, version: int) -> Any:
+    """Return the standard's schema in force at `version`; None if there is none."""
     from onnx import defs
 
     try:
@@ -30,7 +31,7 @@ def _schema(domain: str, op_type: str, version: int) -> Any:
 def _defaults(domain: str, op_type: str, version: int) -> dict[str, Any]:
     from onnx import AttributeProto, helper
 
-    schema = _schema(domain, op_type, version)
+    schema = schema_of(domain, op_type, version)
     if schema is None:
         return {}
     found: dict[str, Any] = {}
@@ -44,7 +45,7 @@ def _defaults(domain: str, op_type: str, version: int) -> dict[str, Any]:
 
 def since_version(domain: str, op_type: str, version: int) -> int | None:
     """Return the version that introduced the operator's form in force at `version`; None if there is none."""
-    schema = _schema(domain, op_type, version)
+    schema = schema_of(domain, op_type, version)
     return None if schema is None else int(schema.since_version)
 
 

@@ -81,6 +81,7 @@ class Attempts:
             steps,
             Selection(options.target, fast_math=options.fast_math, allowed=options.allowed),
             functools.partial(evaluate, self.worker),
+            losses=self.proof.losses,
             tensor_limit=options.max_tensor_bytes,
         )
         before = stats(model, context.facts)

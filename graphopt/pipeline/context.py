@@ -15,10 +15,13 @@ from graphopt.kinds import Exactness
 from graphopt.rewrite.driver import Selection
 from graphopt.rewrite.steps import Steps
 
-__all__ = ["Context", "Evaluate"]
+__all__ = ["Context", "Evaluate", "Losses"]
 
 Evaluate = Callable[[bytes, list[str]], Mapping[str, np.ndarray[Any, Any]]]
 """Run a model (serialised, without inputs) under guard and return the outputs of these names."""
+
+Losses = Callable[[Model, str], Mapping[str, float]]
+"""Tell for a model, by name, what rounding its values to float16 or bfloat16 costs on the feeds of the run."""
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Context:
     steps: Steps
     selection: Selection = field(default_factory=Selection)
     evaluate: Evaluate | None = None
+    losses: Losses | None = None
     tensor_limit: int = 64 << 20
     size_limit: int | None = None
     facts: Facts = field(init=False)

@@ -9,6 +9,7 @@ from graphopt.kinds import Exactness, Target
 
 __all__ = ["Options"]
 
+PRECISIONS = {"": "", "fp16": "float16", "bf16": "bfloat16"}
 VERIFY = ("end", "each", "off")
 ON_MISMATCH = ("rollback", "fail")
 
@@ -19,8 +20,9 @@ class Options:
 
     `freeze`: True makes initializers listed as inputs constants, False keeps them overridable, None decides by the
     model. `dims` gives symbolic dimensions a number. `stop_after` withholds all rewrites after that many, `skip_steps`
-    those of these numbers, `skip` the passes and rules of these names. `snapshots` is a folder for the model after each
-    pass that changed it.
+    those of these numbers, `skip` the passes and rules of these names. `snapshots` is a folder for the model after each pass that changed it. `precision`
+    (fp16 or bf16) narrows what `keep_fp32` (nodes, values, operators, or patterns) does not name; the task's score may
+    drop by `max_drop` for it (None: by 0.01, or float32 is kept).
 
     Raises `UsageError` for a value that is not known, with the nearest known one.
     """
@@ -46,29 +48,50 @@ class Options:
     seed: int = 0
     max_tensor_bytes: int = 64 << 20
     max_growth_bytes: int | None = None
+    precision: str = ""
+    keep_fp32: tuple[str, ...] = ()
+    max_drop: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("target", self.target, tuple(Target)),
+            ("precision", self.precision, tuple(PRECISIONS)),
             ("verify", self.verify, VERIFY),
             ("on-mismatch", self.on_mismatch, ON_MISMATCH),
         ):
             if value not in known:
-                advice = nearest(value, known) or f"known: {', '.join(known)}"
+                advice = nearest(value, known) or f"known: {', '.join(filter(None, known))}"
                 raise UsageError(f"unknown {name} {value!r}", advice=advice)
         if self.exact and self.fast_math:
             raise UsageError("--exact and --fast-math contradict each other", advice="give one of them")
+        self._check_precision()
+
+    def _check_precision(self) -> None:
+        if self.exact and self.precision:
+            raise UsageError(
+                f"--exact and --precision {self.precision} contradict each other", advice="give one of them"
+            )
+        for name, given in (("keep-fp32", self.keep_fp32), ("max-drop", self.max_drop is not None)):
+            if given and not self.precision:
+                raise UsageError(f"--{name} goes with --precision", advice="add --precision fp16")
+        if self.max_drop is not None and not self.max_drop >= 0:
+            raise UsageError(f"the score cannot be asked to drop by {self.max_drop}", advice="give 0 or more")
 
     @property
     def whole_pipeline(self) -> str:
         """The pipeline; for a named target local functions are inlined first and the opset raised, unless kept.
 
         Every runtime inlines the functions when it loads the model, but rules and the upgrade don't see through calls.
+        A narrower precision comes last, as rules are for float32; what it converts needlessly is removed then.
         """
-        if self.target == Target.PORTABLE:
-            return self.pipeline
-        first = "inline-functions, eliminate-dead"
-        return f"{first}, {self.pipeline}" if self.keep_opset else f"{first}, upgrade-opset, {self.pipeline}"
+        whole = [self.pipeline]
+        if self.target != Target.PORTABLE:
+            whole = ["inline-functions", "eliminate-dead", *([] if self.keep_opset else ["upgrade-opset"]), *whole]
+        if self.precision:
+            kept = f', keep="{",".join(self.keep_fp32)}"' if self.keep_fp32 else ""
+            whole.append(f"narrow-precision{{to={PRECISIONS[self.precision]}{kept}}}")
+            whole.append("fixpoint(simplify, eliminate-common, eliminate-dead)")
+        return ", ".join(whole)
 
     @property
     def allowed(self) -> tuple[Exactness, ...]:

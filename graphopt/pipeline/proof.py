@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from graphopt.calibration.rounding import rounding_losses
 from graphopt.calibration.task import Feed, load_task
 from graphopt.errors import ModelError, TaskError, nearest
 from graphopt.graph.facts import Facts
@@ -24,6 +25,10 @@ from graphopt.runtime.verdict import Verification
 from graphopt.runtime.verify import Budget, Verifier
 
 __all__ = ["Proof", "check_manifest", "checked_feeds", "compare_files", "task_feeds"]
+
+
+_LOSSY = {"float16": 2e-2, "bfloat16": 1e-1}
+"""What a narrower type may cost an output, relative to its largest magnitude."""
 
 
 class Proof:
@@ -73,10 +78,21 @@ class Proof:
             return VerifyRecord("off")
         if not steps.done:
             return VerifyRecord("unchanged")
-        exactness = max((step.exactness for step in steps.done), key=EXACTNESS_ORDER.index)
-        tolerance = Tolerance(exactness, narrowest=self._narrowest)
+        tolerance = self._tolerance(steps, after)
         source = "task" if self.options.task else "drawn"
         return record(self._verifier.judge(after, tolerance), tolerance, source)
+
+    def _tolerance(self, steps: Steps, after: Path) -> Tolerance:
+        """Judge by the least exact rewrite; what was narrowed is judged as a model of the narrower type."""
+        exactness = max((step.exactness for step in steps.done), key=EXACTNESS_ORDER.index)
+        if exactness != Exactness.LOSSY:
+            return Tolerance(exactness, narrowest=self._narrowest)
+        narrowest = narrowest_float(load(after))
+        return Tolerance(exactness, _LOSSY.get(narrowest), narrowest)
+
+    def losses(self, model: Model, to: str) -> Mapping[str, float]:
+        """Return by name what rounding to `to` costs the values of `model` on the feeds; empty if that is unknown."""
+        return {} if self._verifier is None else rounding_losses(model, to, self._verifier.ordinary_feeds())
 
 
 def task_feeds(task: str, samples: int, model: Model) -> tuple[Feed, ...]:

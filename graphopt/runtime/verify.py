@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from graphopt.runtime.budget import Budget
 from graphopt.runtime.difference import Difference
 from graphopt.runtime.feeds import FeedKind, FeedsPlan, assignments, draw, undrawable
-from graphopt.runtime.limits import Limits, free_bytes
 from graphopt.runtime.process import RequestError, Worker, WorkerDied
 from graphopt.runtime.sizes import resolve
 from graphopt.runtime.tolerance import Tolerance
@@ -29,28 +29,6 @@ __all__ = ["Budget", "Verifier", "verify"]
 _FEW_ELEMENTS = 64
 _EMPTY = "all results are empty"
 _PACKED_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What verification may spend.
-
-    `seconds` bounds each loading and each inference (default: 10, and 1 more for each MB of weights, up to 610),
-    `search_seconds` the search for sizes that run. After an inference slower than `slow_seconds` one feed is enough.
-    `memory_bytes` bounds the child (default: nine tenths of what the machine has free). `threads` is 2 by default.
-    """
-
-    seconds: float | None = None
-    search_seconds: float = 10.0
-    slow_seconds: float = 5.0
-    feeds: int = 3
-    memory_bytes: int | None = None
-    threads: int = 0
-
-    def limits(self, weight_bytes: int) -> Limits:
-        """Return the bounds of one request about a model of `weight_bytes`."""
-        seconds = 10.0 + min(weight_bytes / 1e6, 600.0) if self.seconds is None else self.seconds
-        return Limits(memory_bytes=self.memory_bytes or free_bytes(), wall_seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -92,11 +70,11 @@ def _one_line(error: BaseException) -> str:
 class Verifier:
     """Run the original once, keep its results in the child, and judge any number of results against them."""
 
-    def __init__(self, worker: Worker, before: str | Path, plan: FeedsPlan, budget: Budget = Budget()) -> None:
+    def __init__(self, worker: Worker, before: str | Path, plan: FeedsPlan, budget: Budget | None = None) -> None:
         self.worker = worker
         self.before = Path(before)
         self.plan = plan
-        self.budget = budget
+        self.budget = budget = budget or Budget()
         self._bytes = max(self.before.stat().st_size, plan.weight_bytes)
         self._limits = budget.limits(self._bytes)
         self._threads = budget.threads or min(2, os.cpu_count() or 1)
@@ -204,6 +182,25 @@ class Verifier:
             "replaced": list(replaced),
         }
         return self._ask("open", request)
+
+    def ordinary_feeds(self) -> list[Mapping[str, Array]]:
+        """Return the feeds without special values that the original ran on; none if it does not run."""
+        if self.observe():
+            return []
+        if self.plan.given:
+            return list(self.plan.given[: len(self._known.feeds)])
+        hints, seed = self.plan.hints, self.plan.seed
+        return [
+            draw(
+                self.plan.specs,
+                seed + int(each.key),
+                each.sizes,
+                cast("FeedKind", each.kind),
+                hints if each.hinted else None,
+            )
+            for each in self._known.feeds
+            if each.kind not in {"special", "extreme"}
+        ]
 
     # The original.
 
@@ -386,7 +383,7 @@ def verify(
     after: str | Path,
     plan: FeedsPlan,
     tolerance: Tolerance,
-    budget: Budget = Budget(),
+    budget: Budget | None = None,
 ) -> Verification:
     """Run the original and the result on the same feeds and compare all outputs.
 

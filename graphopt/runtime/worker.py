@@ -124,6 +124,10 @@ class Service:
         found = [one.packed() for name, *pair in zip(names, before, after, strict=True) for one in differ(name, *pair)]
         return {"differences": found}, []
 
+    def fetch(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Hand out results that are arrays, and drop them."""
+        return {}, self.results.pop(request["key"])
+
     def forget(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
         """Drop feeds and results."""
         for key in request["keys"]:
