@@ -1,4 +1,4 @@
-"""Transpose at once what is folded to fewer axes, transposed and unfolded again."""
+"""Transpose at once what is viewed in another shape, transposed and viewed in another shape again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
 from graphopt.rewrite.conditions import condition
 from graphopt.rewrite.rule import Match, Rule
+from graphopt_passes.reshapes import target_between
 from graphopt_passes.transposes import permutation
 
 __all__ = ["PASSES"]
@@ -59,6 +60,56 @@ def _transpose(build: Builder, match: Match) -> Value:
     return result
 
 
+def _split(folded: Shape, full: Shape) -> list[list[int]] | None:
+    """Return for each axis of `folded` the axes of `full` that split it; sizes of 1 come and go freely."""
+    groups: list[list[int]] = []
+    at = 0
+    for dim in folded:
+        start, size = at, 1
+        while at < len(full) and size != dim:
+            size = product(full[start : at + 1])
+            at += 1
+        if size != dim:
+            return None
+        groups.append(list(range(start, at)))
+    if not groups or any(dim != 1 for dim in full[at:]):
+        return None
+    groups[-1].extend(range(at, len(full)))
+    return groups
+
+
+def _one_view(match: Match) -> tuple[list[int], list[int]] | None:
+    """Return the shape in which `x` is viewed once, and how that is permuted into the result."""
+    node: Node = match["t"].producer()
+    facts: Facts = match.facts
+    perm, given = permutation(node, facts), facts.shape(match["x"])
+    folded, full = facts.shape(match["t"]), facts.shape(match.result)
+    if perm is None or given is None or folded is None or full is None or 0 in folded:
+        return None
+    try:
+        groups = _split(folded, full)
+    except OverflowError:
+        return None
+    if groups is None:
+        return None
+    before = [axis for old in sorted(range(len(perm)), key=perm.__getitem__) for axis in groups[old]]
+    target = target_between(given, tuple(full[axis] for axis in before))
+    return None if target is None else (target, [before.index(axis) for axis in range(len(full))])
+
+
+@condition("the last view splits axes, and a constant says the shape before")
+def _splits(match: Match) -> bool:
+    return _one_view(match) is not None
+
+
+def _view_once(build: Builder, match: Match) -> Value | None:
+    found = _one_view(match)
+    if found is None:
+        return None
+    result: Value = build.op("Transpose", build.op("Reshape", match["x"], build.shape(*found[0])), perm=found[1])
+    return result
+
+
 UNFOLD_TRANSPOSE = Rule(
     name="unfold-transpose",
     doc="Transpose the axes themselves that are joined, transposed and split again.",
@@ -67,4 +118,13 @@ UNFOLD_TRANSPOSE = Rule(
     where=(_unfolds,),
 )
 
-PASSES: tuple[Rule, ...] = (UNFOLD_TRANSPOSE,)
+VIEW_BEFORE_TRANSPOSE = Rule(
+    name="view-before-transpose",
+    doc="Split axes before a `Transpose` instead of behind it, where a view stands before it anyway.",
+    match="(Reshape | Squeeze)((t := Transpose((Reshape | Flatten | Squeeze | Unsqueeze)(x, *a))), *b)",
+    replace=_view_once,
+    where=(_splits,),
+    min_opset=5,
+)
+
+PASSES: tuple[Rule, ...] = (UNFOLD_TRANSPOSE, VIEW_BEFORE_TRANSPOSE)
