@@ -14,7 +14,7 @@ PRESETS: dict[str, str] = {
     # otherwise final into forms that a target has fast kernels for, and that the rules before it would not recognize.
     "default": (
         "lift-constants, trim-operands, widen-float16, eliminate-dead, "
-        "fixpoint(fold-constants, inline-if, simplify, recognize, fuse, "
+        "fixpoint(fold-constants, inline-if, simplify, recognize, hoist-selections, fuse, "
         "deduplicate-initializers, eliminate-common, eliminate-dead), "
         "fixpoint(steer, simplify, deduplicate-initializers, eliminate-common, eliminate-dead)"
     ),

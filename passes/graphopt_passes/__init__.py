@@ -49,6 +49,7 @@ FAMILIES: tuple[str, ...] = (
     "clips",
     "strength",
     "constants",
+    "hoist_selections",
     "einsum",
     "reductions",
     "resizes",
