@@ -14,10 +14,6 @@ from graphopt_passes.transposes import permutation
 
 __all__ = ["PASSES"]
 
-_FEW = 8
-"""Queries up to which the copies cost more than they save; with more, the heads' products run faster apart."""
-_SWAPPED = [0, 1, 3, 2]
-
 
 @dataclass(frozen=True)
 class _Repeated:
@@ -38,7 +34,7 @@ def _producer(value: Value | None, *op_types: str) -> Node | None:
 def _repeated(value: Value, facts: Facts) -> _Repeated | None:
     """Find what `value`, of shape [batch, heads * group, rows, columns], is a copy of; None if it is none."""
     transpose = _producer(value, "Transpose")
-    if transpose is not None and permutation(transpose, facts) != _SWAPPED:
+    if transpose is not None and permutation(transpose, facts) != [0, 1, 3, 2]:
         return None
     joined = value if transpose is None else transpose.inputs[0]
     view = _producer(joined, "Reshape")
@@ -57,47 +53,76 @@ def _repeated(value: Value, facts: Facts) -> _Repeated | None:
 
 
 def _queries(match: Match) -> int | None:
-    """Return the number of rows for each head, if it is known."""
+    """Return the number of rows for each query head, if it is known."""
     shape = match.facts.shape(match["a"])
     rows = shape[2] if shape is not None and len(shape) == 4 else None
     return rows if isinstance(rows, int) else None
 
 
-@condition("the queries are few")
-def _few_queries(match: Match) -> bool:
-    return 0 < (_queries(match) or 0) <= _FEW
+@condition("the number of queries is known")
+def _known_queries(match: Match) -> bool:
+    return (_queries(match) or 0) > 0
 
 
 @condition("groups of heads read copies of the same rows")
 def _grouped(match: Match) -> bool:
     found, shape = _repeated(match["r"], match.facts), match.facts.shape(match["a"])
-    return found is not None and shape is not None and shape[1:2] == (found.heads * found.group,)
+    return found is not None and shape is not None and len(shape) == 4 and shape[1] == found.heads * found.group
 
 
-def _multiply_groups(build: Builder, match: Match) -> Value | None:
+def _join_rows(build: Builder, match: Match) -> Value | None:
     found, rows = _repeated(match["r"], match.facts), _queries(match)
     if found is None or rows is None:
         return None
     shared = build.op("Squeeze", found.source, build.shape(2))
     if found.swapped:
-        shared = build.op("Transpose", shared, perm=_SWAPPED)
+        shared = build.op("Transpose", shared, perm=[0, 1, 3, 2])
     queries = build.op("Reshape", match["a"], build.shape(0, found.heads, found.group * rows, 0))
     product = build.op("MatMul", queries, shared)
     result: Value = build.op("Reshape", product, build.shape(0, found.heads * found.group, rows, 0))
     return result
 
 
+def _broadcast_heads(build: Builder, match: Match) -> Value | None:
+    """Put the group on an axis of its own; a 0 in a shape copies the size at its place, whatever that is."""
+    found = _repeated(match["r"], match.facts)
+    if found is None:
+        return None
+    shared, heads = found.source, found.heads * found.group
+    if found.swapped:
+        shared = build.op("Transpose", shared, perm=[0, 1, 2, 4, 3])
+    axis = build.shape(2)
+    queries = build.op(
+        "Reshape", build.op("Unsqueeze", match["a"], axis), build.shape(0, found.heads, found.group, 0, 0)
+    )
+    product = build.op("MatMul", queries, shared)
+    result: Value = build.op("Squeeze", build.op("Reshape", product, build.shape(0, heads, 1, 0, 0)), axis)
+    return result
+
+
 # A mask is added to the product in its old shape: between the two products of attention only views are put in.
-GROUP_QUERY_HEADS = Rule(
-    name="group-query-heads",
+JOIN_GROUPED_QUERIES = Rule(
+    name="join-grouped-queries",
     doc="Multiply the queries of all heads that share a key head as rows of one matrix, without copies of the keys.",
     match="MatMul(a, r)",
-    replace=_multiply_groups,
-    where=(_few_queries, _grouped),
+    replace=_join_rows,
+    where=(_known_queries, _grouped),
     exactness=Exactness.REASSOCIATES,
     stage="steer",
     min_opset=13,
     targets=(Target.ORT_CPU,),
 )
 
-PASSES = (GROUP_QUERY_HEADS,)
+BROADCAST_KEY_HEADS = Rule(
+    name="broadcast-key-heads",
+    doc="Let the product broadcast the key heads that queries share, however many queries there are, without copies.",
+    match="MatMul(a, r)",
+    replace=_broadcast_heads,
+    where=(_grouped,),
+    exactness=Exactness.REASSOCIATES,
+    stage="steer",
+    min_opset=13,
+    targets=(Target.ORT_CPU,),
+)
+
+PASSES = (JOIN_GROUPED_QUERIES, BROADCAST_KEY_HEADS)
