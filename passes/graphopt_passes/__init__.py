@@ -63,6 +63,7 @@ FAMILIES: tuple[str, ...] = (
     "winograd",
     "pack_conv",
     "residual_norm",
+    "attention",
     "grouped_query",
     "narrow_precision",
 )
