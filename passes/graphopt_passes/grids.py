@@ -87,6 +87,7 @@ def grid_of_array(array: Array) -> Grid | None:
     for axis in _long(array.shape):
         steps[axis] = int(np.moveaxis(array, axis, 0)[1].flat[0]) - base
     told = np.full(array.shape, base)
+    places: Array
     for axis, places in enumerate(np.indices(array.shape, sparse=True)):
         told += steps[axis] * places
     return Grid(array.shape, base, tuple(steps)) if np.array_equal(told, array) else None
