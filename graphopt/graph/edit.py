@@ -145,11 +145,13 @@ class Builder:
 
         An attribute that is None is left out. Values: int, float, str, bytes, lists of them, arrays, tensors, graphs.
         Operands at the end that are None are left out as well: onnxruntime keeps a Conv that names an empty bias out of
-        its blocked layout.
+        its blocked layout. A domain that the model does not import is imported in its version 1.
         """
         given = list(inputs)
         while given and given[-1] is None:
             given.pop()
+        for owner in (self._model.ir, *self._model.functions()) if domain else ():
+            owner.opset_imports.setdefault(domain, 1)
         attrs = [make_attribute(key, value) for key, value in attributes.items() if value is not None]
         origin = self._anchor.outputs[0].name or op_type
         node = Node(domain, op_type, given, attrs, num_outputs=outputs)
