@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -41,6 +42,18 @@ __all__ = ["COMMANDS"]
 @click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
 @click.option("--snapshots", metavar="FOLDER", default="", help="Save the model after each pass that changed it.")
 @click.option("--latency", is_flag=True, help="Time both models in turns, for about 5 seconds.")
+@click.option(
+    "--autotune", is_flag=True, help="Keep what is measured to be faster here, with --task on its shapes; never slower."
+)
+@click.option(
+    "--budget",
+    "budget_s",
+    type=click.FloatRange(0.1),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that --autotune spends on timing.",
+)
 @gating
 @reporting
 @common()
@@ -56,7 +69,11 @@ def optimize(model: str, **given: Any) -> None:
         raise UsageError("--latency times what was written", advice="leave out --dry-run")
     if given["latency"] and is_same(Path(model), output):
         raise UsageError("--latency needs the model before as well", advice="leave out --in-place")
-    gates = checked_gates(given["gates"], _unmeasured(latency=given["latency"]))
+    gates = checked_gates(given["gates"], _unmeasured(latency=given["latency"] or given["autotune"]))
+    if given["autotune"]:
+        from graphopt.search.autotune import autotune
+
+        run = functools.partial(autotune, budget_s=given["budget_s"])
     show = Progress(quiet=given["quiet"] or given["form"] != "table")
     options = make_options(given)
     with show:

@@ -75,7 +75,14 @@ class Attempts:
         options = self.options
         model = self.load()
         bounds = [bound for bound in (limit, options.stop_after) if bound is not None]
-        steps = Steps(min(bounds, default=None), options.skip_steps, withheld, remarks=options.remarks)
+        chosen = ((rule, node) for rule, nodes in options.withheld.items() for node in nodes)
+        steps = Steps(
+            min(bounds, default=None),
+            options.skip_steps,
+            {*withheld, *chosen},
+            remarks=options.remarks,
+            only=options.sites,
+        )
         context = Context(
             model,
             steps,

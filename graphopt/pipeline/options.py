@@ -20,9 +20,10 @@ class Options:
 
     `freeze`: True makes initializers listed as inputs constants, False keeps them overridable, None decides by the
     model. `dims` gives symbolic dimensions a number. `stop_after` withholds all rewrites after that many, `skip_steps`
-    those of these numbers, `skip` the passes and rules of these names. `snapshots` is a folder for the model after each pass that changed it. `precision`
-    (fp16 or bf16) narrows what `keep_fp32` (nodes, values, operators, or patterns) does not name; the task's score may
-    drop by `max_drop` for it (None: by 0.01, or float32 is kept).
+    those of these numbers, `skip` the passes and rules of these names. A rule that `sites` names applies at the nodes
+    listed there and nowhere else, one that `withheld` names anywhere else. `snapshots` is a folder for the model after
+    each pass that changed it. `precision` (fp16 or bf16) narrows what `keep_fp32` (nodes, values, operators, or
+    patterns) does not name; the task's score may drop by `max_drop` for it (None: by 0.01, or float32 is kept).
 
     Raises `UsageError` for a value that is not known, with the nearest known one.
     """
@@ -42,6 +43,8 @@ class Options:
     skip: tuple[str, ...] = ()
     skip_steps: tuple[int, ...] = ()
     stop_after: int | None = None
+    sites: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    withheld: dict[str, tuple[str, ...]] = field(default_factory=dict)
     keep_opset: bool = False
     remarks: bool = False
     snapshots: str = ""

@@ -12,7 +12,16 @@ from graphopt.graph.stats import GraphStats
 from graphopt.pipeline.runner import PassRecord
 from graphopt.rewrite.steps import Remark, Step
 
-__all__ = ["LatencyRecord", "Report", "RolledBack", "VerifyRecord", "versions"]
+__all__ = [
+    "LatencyRecord",
+    "RaceRecord",
+    "Report",
+    "RolledBack",
+    "TrialRecord",
+    "TuningRecord",
+    "VerifyRecord",
+    "versions",
+]
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,50 @@ class RolledBack:
 
 
 @dataclass(frozen=True)
+class TrialRecord:
+    """How one way to rewrite a place did against leaving it: rules and nodes in `sites`, time ratio, 95 % interval.
+
+    `before_ms` is what the place and its neighbours take as they are. `taken` tells whether the result has it, `cached`
+    whether the times are of an earlier run or of a place that looks the same.
+    """
+
+    label: str
+    sites: tuple[tuple[str, str], ...]
+    before_ms: float
+    ratio: float
+    low: float
+    high: float
+    taken: bool
+    cached: bool
+
+
+@dataclass(frozen=True)
+class RaceRecord:
+    """How a whole model, or one with other settings, did against the base of its race; the base's own is the noise."""
+
+    label: str
+    base: str
+    ratio: float
+    low: float
+    high: float
+    threads: int
+
+
+@dataclass(frozen=True)
+class TuningRecord:
+    """What was measured to choose the result, `chosen`.
+
+    `config` holds the entries of onnxruntime's session that win, `metadata` the options that the model declares.
+    """
+
+    chosen: str
+    trials: tuple[TrialRecord, ...]
+    races: tuple[RaceRecord, ...]
+    config: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that a run did, asked for and found.
 
@@ -95,6 +148,7 @@ class Report:
     seed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    tuning: TuningRecord | None = None
 
 
 @cache

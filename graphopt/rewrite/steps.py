@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from graphopt.graph.model import Node
@@ -38,7 +38,8 @@ Site = tuple[str, str]
 class Steps:
     """Admit rewrites one by one; `limit` stops after that many, numbers in `skip` and sites in `withheld` are left out.
 
-    Numbers count what was asked for, in an order that depends on model and pipeline alone.
+    A rule that `only` names is admitted at the nodes listed there and nowhere else. Numbers count what was asked for,
+    in an order that depends on model and pipeline alone.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Steps:
         withheld: Collection[Site] = (),
         *,
         remarks: bool = False,
+        only: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.limit = limit
         self.skip = frozenset(skip)
         self.withheld = frozenset(withheld)
+        self.only = {name: frozenset(nodes) for name, nodes in (only or {}).items()}
         self.count = 0
         self.done: list[Step] = []
         self.remarks: list[Remark] = []
@@ -63,6 +66,8 @@ class Steps:
         if self.count in self.skip or (self.limit is not None and self.count > self.limit):
             return False
         if self.withheld and (rule, label(node)) in self.withheld:
+            return False
+        if rule in self.only and label(node) not in self.only[rule]:
             return False
         self.done.append(Step(self.count, rule, label(node), exactness))
         return True

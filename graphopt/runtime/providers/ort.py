@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -101,8 +102,8 @@ class OrtOpened:
         """Make sure that `wanted` runs something: a session falls back to the CPU without a word."""
         if wanted not in self.session.get_providers():
             raise NotUsable(f"{wanted} would not run it: onnxruntime falls back to {self.session.get_providers()[0]}")
-        placed = self.placement() or {}
-        if not placed.get(wanted):
+        placed = self.placement()
+        if placed is not None and not placed.get(wanted):
             others = ", ".join(f"{len(nodes)} on {name}" for name, nodes in placed.items()) or "there are none"
             raise NotUsable(f"no node of it would run on {wanted} ({others})")
 
@@ -115,7 +116,12 @@ class OrtOpened:
         return runner(self.session, feed)
 
     def placement(self) -> dict[str, list[str]] | None:
-        """Return for each provider the names of the nodes that it runs, of the graph as the runtime optimized it."""
+        """Return for each provider the names of the nodes that it runs, of the graph as the runtime optimized it.
+
+        None where options that the model declares stand in place of ours, which ask for a record.
+        """
+        if os.environ.get("ORT_LOAD_CONFIG_FROM_MODEL") == "1":
+            return None
         found: dict[str, list[str]] = {}
         for part in self.session.get_provider_graph_assignment_info():
             found.setdefault(part.ep_name, []).extend(node.name for node in part.get_nodes())

@@ -1,0 +1,1 @@
+"""Choose by measurement: which rewrites a model keeps, and with which settings it runs."""
