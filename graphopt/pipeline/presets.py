@@ -13,9 +13,9 @@ PRESETS: dict[str, str] = {
     # because two branches that become equal let their users merge as well. steer comes last: it brings what is
     # otherwise final into forms that a target has fast kernels for, and that the rules before it would not recognize.
     "default": (
-        "lift-constants, trim-operands, widen-float16, eliminate-dead, "
+        "lift-constants, trim-operands, trim-attributes, widen-float16, eliminate-dead, "
         "fixpoint(fold-constants, inline-if, simplify, recognize, hoist-selections, fuse, "
-        "deduplicate-initializers, eliminate-common, eliminate-dead), "
+        "deduplicate-initializers, eliminate-common, eliminate-dead, decide-if), "
         "fixpoint(steer, simplify, deduplicate-initializers, eliminate-common, eliminate-dead)"
     ),
 }
