@@ -83,14 +83,26 @@ def inserted_ones(narrow: Shape, wide: Shape) -> list[int]:
     return axes if at == len(narrow) else []
 
 
-def _ones(node: Node, source: Value, facts: Facts) -> tuple[str, list[int]] | None:
-    """Return the operator and axes that make `node`'s result out of `source` by ones alone.
+def _keeps_zeros(node: Node, facts: Facts) -> bool:
+    """Tell whether a view has the shape it says where sizes are zero: for a zero, `Reshape` copies what it finds there.
 
-    None behind a `Reshape`: where two sizes are zero at run time, it copies others in their place.
+    Where just one size may be zero, what it copies is that zero.
     """
+    if node.op_type != "Reshape":
+        return True
+    shape = facts.shape(node.outputs[0])
+    given = None if node.inputs[0] is None else facts.shape(node.inputs[0])
+    if shape is None or given is None:
+        return False
+    loose = [at for at, dim in enumerate(shape) if not known_positive(dim)]
+    return len(loose) < 2 or all(given[at : at + 1] == shape[at : at + 1] for at in loose)
+
+
+def _ones(node: Node, source: Value, facts: Facts) -> tuple[str, list[int]] | None:
+    """Return the operator and axes that make `node`'s result out of `source` by ones alone."""
     inner = node.inputs[0]
     producer = None if inner is None else inner.producer()
-    if node.op_type == "Reshape" or producer is None or producer.op_type == "Reshape":
+    if producer is None or not _keeps_zeros(node, facts) or not _keeps_zeros(producer, facts):
         return None
     shape, given = facts.shape(node.outputs[0]), facts.shape(source)
     if shape is None or given is None:
