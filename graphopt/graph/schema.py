@@ -8,7 +8,7 @@ from typing import Any
 from graphopt.graph._onnx_ir import ir
 from graphopt.graph.model import Node, subgraphs
 
-__all__ = ["RANDOM_OPERATORS", "attribute", "is_deterministic", "schema_of", "since_version"]
+__all__ = ["RANDOM_OPERATORS", "attribute", "default_of", "is_deterministic", "schema_of", "since_version"]
 
 RANDOM_OPERATORS = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -41,6 +41,11 @@ def _defaults(domain: str, op_type: str, version: int) -> dict[str, Any]:
             value = helper.get_attribute_value(default)
             found[name] = value.decode() if isinstance(value, bytes) else value
     return found
+
+
+def default_of(op_type: str, name: str, version: int) -> Any:
+    """Return what an attribute of an ai.onnx operator is where it is left out; None if the standard names no value."""
+    return _defaults("", op_type, version).get(name)
 
 
 def since_version(domain: str, op_type: str, version: int) -> int | None:
