@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from graphopt.graph.dims import Dim, Expr
 from graphopt.graph.edit import Builder
 from graphopt.graph.model import DataType, Node, Value
@@ -119,16 +121,51 @@ def _join(build: Builder, match: Match) -> Value:
     return result
 
 
+def _pieces(match: Match) -> list[Place | list[int]] | None:
+    """Take the root's numbers and sizes apart into numbers and runs that one `Shape` reads."""
+    contents = _symbolic(match, 1)
+    if contents is None or len(contents) > MANY_OPERANDS:
+        return None
+    found: list[Place | list[int]] = []
+    at = 0
+    while at < len(contents):
+        last, dim = found[-1] if found else None, contents[at]
+        if isinstance(dim, int):
+            found[-1:] = [[*last, dim]] if isinstance(last, list) else [*found[-1:], [dim]]
+            at += 1
+            continue
+        runs = ((_readable(match, contents[at:end]), end) for end in range(len(contents), at, -1))
+        place, at = next(((place, end) for place, end in runs if place is not None), (None, at))
+        if place is None:
+            return None
+        found.append(place)
+    return found
+
+
+@condition("numbers and sizes of model inputs alternate")
+def _alternating(match: Match) -> bool:
+    return _pieces(match) is not None
+
+
+def _write_shape(build: Builder, match: Match) -> Value | None:
+    pieces = _pieces(match)
+    if pieces is None:
+        return None
+    operands = [build.shape(*part) if isinstance(part, list) else _shape_of(build, match, part) for part in pieces]
+    result: Value = build.op("Concat", *operands, axis=0)
+    return result
+
+
 def _single(match: Match) -> Place | None:
-    """Return where the size stands that the root gathers, unless that is where it gathers it from."""
+    """Return where the size stands that the root gives, unless it gathers it from there."""
     wanted = _symbolic(match, 0)
     place = None if wanted is None else _place(match, wanted)
-    index = match.constant("i")
-    if place is None or index is None:
-        return None
-    shape = match["s"].producer()
-    whole = shape.inputs[0] is place[0] and not shape.attributes
-    return None if whole and int(index) == place[1] else place
+    if place is None or match.root.op_type != "Gather":
+        return place
+    sizes, index = match.root.inputs[:2]
+    shape, at = sizes.producer() if sizes else None, match.facts.constant(index) if index else None
+    whole = shape is not None and shape.op_type == "Shape" and shape.inputs[0] is place[0] and not shape.attributes
+    return None if whole and at is not None and int(at) == place[1] else place
 
 
 @condition("the size stands in a model input's shape")
@@ -138,11 +175,9 @@ def _is_input_size(match: Match) -> bool:
 
 def _read_size(build: Builder, match: Match) -> Value | None:
     place = _single(match)
-    index = match.constant("i")
-    if place is None or index is None:
+    if place is None:
         return None
-    at = build.constant(index.dtype.type(place[1]).reshape(()))
-    result: Value = build.op("Gather", build.op("Shape", place[0]), at)
+    result: Value = build.op("Gather", build.op("Shape", place[0]), build.constant(np.array(place[1], np.int64)))
     return result
 
 
@@ -166,9 +201,23 @@ JOIN_SIZES_FROM_INPUT = Rule(
 READ_SIZE_FROM_INPUT = Rule(
     name="read-size-from-input",
     doc="Read a single size that a model input has from its shape.",
-    match="Gather((s := Shape(x)), i, axis=0)",
+    match="(Gather | Squeeze | Reshape)(*xs)",
     replace=_read_size,
     where=(_is_input_size,),
 )
 
-PASSES: tuple[Rule, ...] = (READ_SHAPE_FROM_INPUT, JOIN_SIZES_FROM_INPUT, READ_SIZE_FROM_INPUT)
+CHOSEN_SIZES_TO_CONCAT = Rule(
+    name="chosen-sizes-to-concat",
+    doc="Concatenate the numbers and sizes that a `Where` chooses.",
+    match="Where(*xs)",
+    replace=_write_shape,
+    where=(_alternating,),
+    min_opset=4,
+)
+
+PASSES: tuple[Rule, ...] = (
+    READ_SHAPE_FROM_INPUT,
+    JOIN_SIZES_FROM_INPUT,
+    READ_SIZE_FROM_INPUT,
+    CHOSEN_SIZES_TO_CONCAT,
+)
