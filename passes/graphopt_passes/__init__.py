@@ -15,7 +15,6 @@ FAMILIES: tuple[str, ...] = (
     "lift_constants",
     "trim_operands",
     "trim_attributes",
-    "trim_attributes",
     "widen_float16",
     "fold_constants",
     "decide_if",
@@ -69,6 +68,7 @@ FAMILIES: tuple[str, ...] = (
     "pack_conv",
     "residual_norm",
     "attention",
+    "rotary",
     "grouped_query",
     "narrow_precision",
 )
