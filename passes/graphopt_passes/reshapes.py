@@ -86,7 +86,7 @@ def inserted_ones(narrow: Shape, wide: Shape) -> list[int]:
 def _keeps_zeros(node: Node, facts: Facts) -> bool:
     """Tell whether a view has the shape it says where sizes are zero: for a zero, `Reshape` copies what it finds there.
 
-    Where just one size may be zero, what it copies is that zero.
+    Where just one size may be zero, what it copies is that zero; where it finds none, it fails.
     """
     if node.op_type != "Reshape":
         return True
@@ -94,7 +94,7 @@ def _keeps_zeros(node: Node, facts: Facts) -> bool:
     given = None if node.inputs[0] is None else facts.shape(node.inputs[0])
     if shape is None or given is None:
         return False
-    loose = [at for at, dim in enumerate(shape) if not known_positive(dim)]
+    loose = [at for at, dim in enumerate(shape[: len(given)]) if not known_positive(dim)]
     return len(loose) < 2 or all(given[at : at + 1] == shape[at : at + 1] for at in loose)
 
 
