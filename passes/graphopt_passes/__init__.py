@@ -41,6 +41,7 @@ FAMILIES: tuple[str, ...] = (
     "noop_logic",
     "norms",
     "norm_scales",
+    "norm_spellings",
     "gelus",
     "activations",
     "batchnorm",
