@@ -11,6 +11,7 @@ from graphopt.graph.dims import Dim
 from graphopt.graph.edit import Builder
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
+from graphopt.graph.schema import attribute, has_reference
 from graphopt.rewrite.conditions import condition, same_shape
 from graphopt.rewrite.rule import Match, Rule
 
@@ -70,16 +71,27 @@ def _broadcasts_to(shapes: Sequence[Shape | None], result: Shape | None) -> bool
 
 
 def _expanded(match: Match, facts: Facts) -> tuple[int, Value] | None:
-    """Return the place of an expanded operand and what it is expanded from, where the operator expands it anyway."""
+    """Return the place of an expanded operand and what it is expanded from, where the operator expands it anyway.
+
+    A `ConstantOfShape` is expanded from an attribute: it stands for that itself.
+    """
     operands = match["xs"] if len(match["xs"]) <= MANY_OPERANDS else ()
     for index, value in enumerate(operands):
         node: Node | None = value.producer()
-        if node is None or node.op_type != "Expand" or node.domain or node.inputs[0] is None:
+        source = None if node is None else _source(node, value)
+        if source is None:
             continue
-        others = [*operands[:index], node.inputs[0], *operands[index + 1 :]]
-        if _broadcasts_to([facts.shape(other) for other in others], facts.shape(match.result)):
-            return index, node.inputs[0]
+        others = [facts.shape(other) for other in (*operands[:index], *operands[index + 1 :])]
+        narrow = () if source is value else facts.shape(source)
+        if _broadcasts_to([*others, narrow], facts.shape(match.result)):
+            return index, source
     return None
+
+
+def _source(node: Node, value: Value) -> Value | None:
+    if node.domain or has_reference(node):
+        return None
+    return {"Expand": node.inputs[0], "ConstantOfShape": value}.get(node.op_type)
 
 
 @condition("the operator itself expands an operand")
@@ -87,12 +99,21 @@ def _needless(match: Match) -> bool:
     return _expanded(match, match.facts) is not None
 
 
+def _fill(node: Node, opset: int) -> np.ndarray[Any, Any]:
+    """Return the element that a `ConstantOfShape` repeats, as a scalar."""
+    tensor = attribute(node, "value", opset)
+    array: np.ndarray[Any, Any] = np.zeros(1, np.float32) if tensor is None else tensor.numpy()
+    return array.reshape(())
+
+
 def _without_expand(build: Builder, match: Match) -> Value | None:
     found = _expanded(match, match.facts)
     if found is None:
         return None
     operands = list(match["xs"])
-    operands[found[0]] = found[1]
+    place, source = found
+    node = source.producer()
+    operands[place] = build.constant(_fill(node, match.opset)) if node and source is operands[place] else source
     attributes: dict[str, Any] = dict(match.root.attributes)
     result: Value = build.op(match.root.op_type, *operands, **attributes)
     return result
@@ -109,7 +130,7 @@ ELIMINATE_EXPAND = Rule(
 
 DROP_EXPAND_BEFORE_BROADCAST = Rule(
     name="drop-expand-before-broadcast",
-    doc="Drop an `Expand` before an operator that broadcasts by itself.",
+    doc="Drop an `Expand` or a `ConstantOfShape` before an operator that broadcasts by itself.",
     match=f"({BROADCASTING})(*xs)",
     replace=_without_expand,
     where=(_needless,),
