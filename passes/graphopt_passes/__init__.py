@@ -39,6 +39,7 @@ FAMILIES: tuple[str, ...] = (
     "pads",
     "noop_arithmetic",
     "noop_logic",
+    "comparisons",
     "norms",
     "norm_scales",
     "norm_spellings",

@@ -156,6 +156,34 @@ def _write_shape(build: Builder, match: Match) -> Value | None:
     return result
 
 
+def _summands(match: Match) -> tuple[Place, Place] | None:
+    """Return two sizes of model inputs whose sum is the one size that the root holds."""
+    wanted = _symbolic(match, 1)
+    if wanted is None or len(wanted) > 1 or len(match.facts.model.graph.inputs) > MANY_INPUTS:
+        return None
+    shapes = (match.facts.shape(value) or () for value in match.facts.model.graph.inputs)
+    sizes = list(dict.fromkeys(dim for shape in shapes for dim in shape if isinstance(dim, Expr)))[:MANY_OPERANDS]
+    for at, first in enumerate(sizes):
+        for second in sizes[at:]:
+            if first + second == wanted[0]:
+                places = _readable(match, (first,)), _readable(match, (second,))
+                return (places[0], places[1]) if places[0] and places[1] else None
+    return None
+
+
+@condition("it is the sum of two sizes of model inputs")
+def _is_sum(match: Match) -> bool:
+    return _summands(match) is not None
+
+
+def _add_sizes(build: Builder, match: Match) -> Value | None:
+    places = _summands(match)
+    if places is None:
+        return None
+    result: Value = build.op("Add", *(_shape_of(build, match, place) for place in places))
+    return result
+
+
 def _single(match: Match) -> Place | None:
     """Return where the size stands that the root gives, unless it gathers it from there."""
     wanted = _symbolic(match, 0)
@@ -215,9 +243,19 @@ CHOSEN_SIZES_TO_CONCAT = Rule(
     min_opset=4,
 )
 
+ADD_SIZES_OF_INPUTS = Rule(
+    name="add-sizes-of-inputs",
+    doc="Add two sizes of model inputs, such as past and new tokens, instead of reading the sum off a later shape.",
+    match="(Gather | Reshape | Shape | Slice | Unsqueeze)(*xs)",
+    replace=_add_sizes,
+    where=(_is_sum,),
+    min_opset=15,
+)
+
 PASSES: tuple[Rule, ...] = (
     READ_SHAPE_FROM_INPUT,
     JOIN_SIZES_FROM_INPUT,
     READ_SIZE_FROM_INPUT,
     CHOSEN_SIZES_TO_CONCAT,
+    ADD_SIZES_OF_INPUTS,
 )
