@@ -91,10 +91,10 @@ def _view(match: Match) -> tuple[Value, str, list[int]] | None:
             continue
         if given == shape:
             return source, "", []
-        if axes := inserted_ones(given, shape):
-            return source, "Unsqueeze", axes
         if (target := target_between(given, shape)) is not None:
             return source, "Reshape", target
+        if axes := inserted_ones(given, shape):
+            return source, "Unsqueeze", axes
     return None
 
 
