@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphopt.graph.constants import dtype_of, materialize, tensor_of
+from graphopt.graph.deferred import is_deferred
 from graphopt.graph.edit import drop_initializer, is_dead
 from graphopt.graph.model import DataType, Graph, Model, Node, Value
 from graphopt.graph.schema import has_reference
@@ -32,8 +33,8 @@ class FoldConstants(Pass):
     """Replace values that do not depend on the inputs by initializers.
 
     Integer and boolean values that follow from shapes alone count among them. Left unchanged: function bodies, random
-    and training-mode nodes, nodes that hold graphs, quantized weights (`DequantizeLinear`), what would make the model
-    bigger by more than a tenth and 1 MiB in total, and below IR version 4 graph outputs and subgraphs.
+    and training-mode nodes, nodes that hold graphs, quantized weights (`DequantizeLinear`), what was left to the runtime
+    on purpose or would make the model bigger by more than a tenth and 1 MiB in total, and below IR version 4 graph outputs and subgraphs.
     """
 
     name: ClassVar[str] = "fold-constants"
@@ -87,6 +88,8 @@ class _Sweep:
                 continue
             for node in list(scope.graph):
                 if node.op_type == "Constant" or node.domain or node in self.gone or is_dead(node):
+                    continue
+                if is_deferred(node):
                     continue
                 if not (listed and any(value.is_graph_output() for value in node.outputs)):
                     yield node

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphopt.graph.deferred import defer
 from graphopt.graph.edit import Builder
 from graphopt.graph.model import DataType, Value
 from graphopt.graph.schema import attribute, has_reference
@@ -195,15 +196,27 @@ def _enter(build: Builder, x: Value, site: _Site) -> Value:
 def _multiply(build: Builder, x: Value, w: Array, b: Array | None, site: _Site) -> Value:
     """Multiply the channels at each point; the bias enters where it reaches every result alike."""
     down, across = site.axes
-    weights = np.einsum("iua,jvb,ocab->ijocuv", down.kernel, across.kernel, w.astype(np.float64))
     bias = None
     if b is not None:
-        spread = np.zeros((*weights.shape[:2], site.outputs), np.float32)
+        spread = np.zeros((len(down.kernel), len(across.kernel), site.outputs), np.float32)
         spread[down.transforms.one, across.transforms.one] = b
         bias = build.constant(spread.reshape(-1))
-    kernel = build.constant(weights.reshape(-1, site.channels, *weights.shape[4:]).astype(np.float32))
+    kernel = _transformed(build, w, site)
     pads = [0 if axis.cut else axis.pads[side] for side in (0, 1) for axis in site.axes]
     value: Value = build.op("Conv", x, kernel, bias, group=site.points, pads=pads)
+    return value
+
+
+def _transformed(build: Builder, w: Array, site: _Site) -> Value:
+    """Transform the kernel [o, c, kh, kw] to [points * o, c, ...] when the model is loaded, as that is larger."""
+    down, across = site.axes
+    matrices = np.einsum("iua,jvb->ijabuv", down.kernel, across.kernel).astype(np.float32)
+    rest = matrices.shape[4:]
+    by_point = build.constant(matrices.reshape(-1, math.prod(w.shape[2:]), math.prod(rest)))
+    rows = build.op("MatMul", build.constant(w.reshape(site.outputs * site.channels, -1)), by_point)
+    value: Value = build.op("Reshape", rows, build.shape(-1, site.channels, *rest))
+    for node in build.nodes[-2:]:
+        defer(node)
     return value
 
 
