@@ -57,6 +57,10 @@ def cut(
         taken[_key(value)] = copy
     copies = [_copied(node, taken) for node in ordered]
     results = [taken[name] for name in outputs]
+    for value in results:
+        known = _typed(types.get(value.name or ""), facts)
+        if known is not None:
+            value.type, value.shape = known.type, known.shape
     imports = dict(source.ir.opset_imports)
     graph = ir.Graph(inputs, results, nodes=copies, initializers=constants, opset_imports=imports, name="region")
     return Model(ir.Model(graph, ir_version=source.ir.ir_version), None, source.carried)

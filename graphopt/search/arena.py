@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphopt.runtime.frames import Array
+from graphopt.runtime.ratios import FEW_OPENINGS, estimate, flag
 from graphopt.runtime.session import open_session, plain, runner
 
 __all__ = ["Arena"]
@@ -18,7 +19,9 @@ Reply = tuple[dict[str, Any], list[Array]]
 _TURN_SECONDS = 0.004
 """A turn takes about so long, or one inference: longer than the clock's noise, shorter than that of the machine."""
 _FEWEST_ROUNDS = 4
-_OPENINGS = 5
+_OPENINGS = 12
+_TRIFLE = 0.004
+"""Half width of an interval around 1 that is small enough to give up on a difference."""
 
 
 class Arena:
@@ -34,36 +37,45 @@ class Arena:
         return {}, plain(session, dict(zip(request["names"], arrays, strict=True)), request["outputs"])
 
     def duel(self, request: dict[str, Any], arrays: list[Array]) -> Reply:
-        """Time the models of `paths` on one feed for `seconds`; return the seconds of each by opening and round.
+        """Time the models of `paths` on one feed for at most `seconds`; return those of each by opening and round.
 
-        They are opened anew several times, as where their memory lies makes a difference. `errors` holds for each model
-        the largest difference of its outputs to those of the first, relative to the largest magnitude.
+        The last is the first again. All are opened anew several times, as where their memory lies makes a difference,
+        until it is clear which of them are faster than the first. `errors` holds for each model the largest difference
+        of its outputs to those of the first, relative to the largest magnitude.
         """
         feed = dict(zip(request["names"], arrays, strict=True))
         paths, seconds = request["paths"], request["seconds"]
         start = time.perf_counter()
         rows: list[Array] = []
         errors: list[float] = []
-        for opening in range(_OPENINGS):
-            gc.collect()
-            order = range(len(paths)) if opening % 2 else range(len(paths) - 1, -1, -1)
-            sessions = {
-                at: open_session(
-                    paths[at],
-                    threads=request["threads"],
-                    optimize=True,
-                    spare_memory=False,
-                    custom_ops=request["custom_ops"],
-                )
-                for at in order
-            }
-            feeds = {at: _part(feed, session) for at, session in sessions.items()}
-            errors = errors or _errors([plain(sessions[at], feeds[at]) for at in range(len(paths))])
-            runs = [runner(sessions[at], feeds[at]) for at in range(len(paths))]
-            end = start + seconds * (opening + 1) / _OPENINGS
+        while len(rows) < FEW_OPENINGS or (time.perf_counter() - start < seconds and not _is_clear(rows)):
+            sessions = self._open(request, backwards=len(rows) % 2 == 1)
+            feeds = [_part(feed, session) for session in sessions]
+            errors = errors or _errors([plain(*each) for each in zip(sessions, feeds, strict=True)])
+            runs = [runner(*each) for each in zip(sessions, feeds, strict=True)]
+            end = time.perf_counter() + seconds / _OPENINGS
             rows.append(_rounds(runs, lambda end=end: time.perf_counter() >= end))  # type: ignore[misc]
             del sessions, runs
-        return {"errors": errors, "rounds": [len(row) for row in rows]}, [np.concatenate(rows)]
+        return {"errors": errors[: len(paths)], "rounds": [len(row) for row in rows]}, [np.concatenate(rows)]
+
+    def _open(self, request: dict[str, Any], *, backwards: bool) -> list[Any]:
+        """Open all models, each second time in the reverse order."""
+        gc.collect()
+        opened = [
+            open_session(
+                path, threads=request["threads"], optimize=True, spare_memory=False, custom_ops=request["custom_ops"]
+            )
+            for path in (request["paths"][::-1] if backwards else request["paths"])
+        ]
+        return opened[::-1] if backwards else opened
+
+
+def _is_clear(rows: list[Array]) -> bool:
+    """Tell whether each model is faster or slower than the first beyond the noise, or as fast but for a trifle."""
+    times = [[row[:, at].tolist() for row in rows] for at in range(rows[0].shape[1])]
+    noise = estimate(times[-1], times[0])
+    found = [flag(estimate(each, times[0]), noise) for each in times[1:-1]]
+    return all(not ratio.no_difference or ratio.half_width < _TRIFLE for ratio in found)
 
 
 def _part(feed: Mapping[str, Array], session: Any) -> dict[str, Array]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from graphopt.runtime.turns import Contender, Timing
 from graphopt.search.cache import Cache, cache_folder, surroundings
 from graphopt.search.candidates import EXPLORED, choice_rules, find_spots
 from graphopt.search.choice import choose
-from graphopt.search.race import find_feed, race, records
+from graphopt.search.race import cores, find_feed, race, records
 from graphopt.search.settings import SETTINGS, Setting, SettingTrials
 from graphopt.search.sidecar import content, declare, notes_on, write_settings
 from graphopt.search.trials import Trial, Trials
@@ -90,7 +89,7 @@ class _Tuning:
         feed = find_feed(self.source, self.options.task, self.options.seed, self.options.custom_ops)
         plain = self.optimize("no choices", self.without_choices())
         chosen = self.optimize("choices", self.choose_places(feed, plain))
-        results = {"default": default, "choices": chosen, "no choices": plain}
+        results = {"choices": chosen, "default": default, "no choices": plain}
         winner, latency = self.fastest(self.distinct(results), feed)
         setting = self.tune_session(winner, feed)
         if winner == ORIGINAL:
@@ -147,18 +146,23 @@ class _Tuning:
         return list(found.values())
 
     def fastest(self, names: list[str], feed: Feed) -> tuple[str, LatencyRecord]:
-        """Return the fastest that is not slower with one thread and with two; if there is none, the original."""
+        """Return the first that is not slower than the original or another beyond the noise; if none is, the original.
+
+        `names` begin with what is the fastest by the times of its places, which tell smaller differences.
+        """
         self.tell("time whole models")
         timing = self.race([ORIGINAL, *names], feed, threads=1)
-        able = [name for name in timing.ratios if timing.ratios[name].median <= 1 or timing.ratios[name].no_difference]
-        for name in sorted(able, key=lambda name: timing.ratios[name].median):
-            if self.holds(name, feed):
+        raced = [name for name in names if name in timing.ratios]
+        for name in raced:
+            others = [timing.ratio(name, other, self.options.seed) for other in (ORIGINAL, *raced) if other != name]
+            slower = any(ratio.low > 1 and not ratio.no_difference for ratio in others)
+            if not slower and timing.ratios[name].low <= 1 and self.holds(name, feed):
                 return name, _latency(timing, name)
         return ORIGINAL, _latency(timing, ORIGINAL)
 
     def holds(self, name: str, feed: Feed) -> bool:
         """Tell whether a result is not slower with two threads either."""
-        if (os.cpu_count() or 1) < 2:
+        if cores() < 2:
             return True
         return self.race([ORIGINAL, name], feed, threads=2).ratios[name].low <= 1
 

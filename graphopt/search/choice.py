@@ -23,8 +23,8 @@ class Choice:
         """Return options under which a run makes this choice; `explored` are the rules that no preset runs."""
         taken = {site for each in self.taken for site in each.sites}
         left = {site for each in self.left for site in each.sites} - taken
-        used = [rule for rule in explored if any(rule == name for name, _ in taken)]
-        sites = {rule: tuple(sorted(node for name, node in taken if name == rule)) for rule in used}
+        sites = {rule: tuple(sorted(node for name, node in taken if name == rule)) for rule in explored}
+        used = [rule for rule in explored if sites[rule]]
         refused = {name for name, _ in left} - set(explored)
         withheld = {rule: tuple(sorted(node for name, node in left if name == rule)) for rule in sorted(refused)}
         more = f", {', '.join(used)}, fixpoint({CLEANUP})" if used else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,12 @@ from graphopt.runtime.frames import Array
 from graphopt.runtime.process import RequestError, WorkerDied
 from graphopt.runtime.turns import TWIN, Contender, Stand, Timing, take_turns
 
-__all__ = ["find_feed", "race", "records"]
+__all__ = ["cores", "find_feed", "race", "records"]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_feed(path: Path, task: str, seed: int, custom_ops: Sequence[str]) -> Feed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from graphopt.graph.load import load
 from graphopt.graph.save import save
 from graphopt.pipeline.report import RaceRecord
 from graphopt.runtime.turns import Contender
-from graphopt.search.race import race, records
+from graphopt.search.race import cores, race, records
 from graphopt.search.sidecar import declare
 
 __all__ = ["SETTINGS", "Setting", "SettingTrials"]
@@ -63,12 +62,11 @@ class SettingTrials:
             declared = {_DECLARED: self._declared(best)} if best.metadata else {}
             found = self._race(_DEFAULT, {_TOGETHER: self._contender(_TOGETHER, best), **declared}, budget_s / 4)
             best = Setting(best.config if _TOGETHER in found else {}, best.metadata if _DECLARED in found else {})
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if cores < 2:
+        most = cores()
+        if most < 2:
             return best
-        all_cores = f"{cores} threads"
-        fewer = self._race(all_cores, {"1 thread": self._contender("1 thread", best)}, budget_s / 4, cores)
-        threads = {"intra_op_num_threads": 1 if fewer else cores}
+        fewer = self._race(f"{most} threads", {"1 thread": self._contender("1 thread", best)}, budget_s / 4, most)
+        threads = {"intra_op_num_threads": 1 if fewer else most}
         # Options that a model declares stand in place of all others, the number of threads included.
         return Setting(best.config, {**best.metadata, **threads} if fewer or best.metadata else {})
 

@@ -18,6 +18,14 @@ METADATA_KEY = "ort_config"
 """Under this key onnxruntime reads session options from a model, if ORT_LOAD_CONFIG_FROM_MODEL is 1 in its process."""
 
 
+_CHOSEN = {
+    "original": "nothing was faster than the original, which is left as it is",
+    "choices": "rewrites are kept where they win",
+    "default": "the pipeline as it is does best",
+    "no choices": "the pipeline without what is chosen by place does best",
+}
+
+
 def declare(model: Model, options: Mapping[str, int]) -> None:
     """Put session options into a model's metadata, beside those that it declares already."""
     props = model.ir.metadata_props
@@ -58,9 +66,9 @@ def content(report: Report) -> dict[str, Any]:
 
 def notes_on(tuning: TuningRecord, output: Path | None) -> list[str]:
     """Say in sentences what was chosen and how the settings are used."""
-    notes = [f"autotune: {tuning.chosen} is the fastest of what was timed"]
-    if tuning.chosen == "original":
-        notes = ["autotune: nothing was faster than the original, which is left as it is"]
+    notes = [f"autotune: {_CHOSEN.get(tuning.chosen, tuning.chosen)}"]
+    if tuning.chosen == "choices":
+        notes[0] += f", {sum(each.taken for each in tuning.trials)} of {len(tuning.trials)} that were timed"
     if tuning.config:
         where = "" if output is None else f" (in {settings_path(output).name})"
         entries = ", ".join(f"{key}={value}" for key, value in tuning.config.items())

@@ -24,8 +24,8 @@ from graphopt.search.regions import BEFORE, Region, cut_region, signature
 __all__ = ["Trial", "Trials"]
 
 _LIMITS = Limits(wall_seconds=300)
-_LEAST_SECONDS = 0.4
-_MOST_SECONDS = 4.0
+_LEAST_SECONDS = 0.5
+_MOST_SECONDS = 8.0
 _FAR = 1e-3
 """Outputs of a region that differ by more are of another function; how exact the whole is, is proven later."""
 
@@ -124,8 +124,8 @@ class Trials:
                 return []
             self._cache.put(record, self._surroundings, key)
         return [
-            Trial(region.spot, each, Ratio(**record["ratios"][each.label]), record["before_ms"], cached)
-            for region in regions
+            Trial(region.spot, each, Ratio(**record["ratios"][each.label]), record["before_ms"], cached or at > 0)
+            for at, region in enumerate(regions)
             for each in region.spot.alternatives
             if each.label in record["ratios"]
         ]
