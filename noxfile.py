@@ -100,6 +100,13 @@ def bench(session: nox.Session) -> None:
         session.run("python", "benchmarks/reproduce.py")
 
 
+@nox.session
+def exporters(session: nox.Session) -> None:
+    """Compare what graphopt makes of the same modules from several exporters; `-- --time` times the results too."""
+    session.install("-e", ".", "-r", "benchmarks/requirements.txt")
+    session.run("python", "benchmarks/exporters/compare.py", *session.posargs)
+
+
 @nox.session(name="bench-table")
 def bench_table(session: nox.Session) -> None:
     """Write README's table and the plots from the newest result file."""

@@ -1,0 +1,96 @@
+"""Hold what a comparison of exporters found, and lay it out as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnx import defs
+
+from graphopt.measure.records import BenchReport, Entry
+from graphopt.tables import Table
+
+__all__ = ["Comparison", "Result", "Run", "differences", "functions", "spread", "table"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What graphopt made of one export: `way` names exporter and opset, `status` is that of its verification."""
+
+    way: str
+    status: str
+    operators: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results of all exports of one module, with `shapes` fixed or dynamic, for one target.
+
+    In the report of timing the first entry is the first result, to which the ratios are.
+    """
+
+    module: str
+    shapes: str
+    target: str
+    results: tuple[Result, ...]
+    latency: BenchReport | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """All comparisons on one machine, at one commit, with the versions of what exported and ran."""
+
+    machine: str
+    commit: str
+    created: str
+    versions: dict[str, str]
+    comparisons: tuple[Comparison, ...]
+
+
+def functions(names: Sequence[str]) -> list[str]:
+    """Return the operators that stand for several simpler ones: the standard's functions and those of other domains."""
+    return [name for name in names if "." in name or _is_function(name)]
+
+
+def _is_function(name: str) -> bool:
+    schema = defs.get_schema(name) if defs.has(name) else None
+    return any(getattr(schema, told, False) for told in ("has_function", "has_context_dependent_function"))
+
+
+def differences(results: Sequence[Result]) -> dict[str, list[int]]:
+    """Return the operators whose counts differ, with the count of each result."""
+    names = sorted({name for one in results for name in one.operators})
+    counts = {name: [one.operators.get(name, 0) for one in results] for name in names}
+    return {name: listed for name, listed in counts.items() if len(set(listed)) > 1}
+
+
+def spread(report: BenchReport | None) -> tuple[Entry, Entry] | None:
+    """Return the entries of the fastest and the slowest result; None if none was timed."""
+    timed = [] if report is None else [entry for entry in report.entries if entry.ratio is not None]
+    ordered = sorted(timed, key=lambda entry: entry.ratio.median if entry.ratio else 0.0)
+    return (ordered[0], ordered[-1]) if ordered else None
+
+
+def table(comparisons: Sequence[Comparison]) -> Table:
+    """Return one row for each module, kind of shapes and target."""
+    header = ("module", "shapes", "target", "exports", "nodes", "functions", "differences", "slowest / fastest")
+    return Table(header, tuple(_row(one) for one in comparisons), "", frozenset({3, 4, 7}))
+
+
+def _row(one: Comparison) -> tuple[str, ...]:
+    differ = differences(one.results)
+    first = one.results[0].operators
+    shared = [name for name in functions(sorted(first)) if name not in differ]
+    nodes = sorted({sum(result.operators.values()) for result in one.results})
+    ends = spread(one.latency)
+    ratio = ends[1].ratio.median / ends[0].ratio.median if ends and ends[0].ratio and ends[1].ratio else None
+    return (
+        one.module,
+        one.shapes,
+        one.target,
+        str(len(one.results)),
+        "-".join(dict.fromkeys((str(nodes[0]), str(nodes[-1])))),
+        ", ".join(f"{name} {first[name]}" for name in shared),
+        ", ".join(f"{name} {'/'.join(map(str, counts))}" for name, counts in differ.items()) or "none",
+        "" if ratio is None else f"{ratio:.3f}",
+    )
