@@ -6,8 +6,8 @@ import numpy as np
 
 from graphopt.graph.edit import Builder
 from graphopt.graph.model import DataType, Value
-from graphopt.kinds import Exactness
-from graphopt.rewrite.conditions import condition, constant_where, dtype_in
+from graphopt.kinds import Exactness, Target
+from graphopt.rewrite.conditions import condition, constant_where, dtype_in, same_shape
 from graphopt.rewrite.rule import Match, Rule
 
 __all__ = ["PASSES"]
@@ -48,6 +48,12 @@ def _transpose_matrices(build: Builder, match: Match) -> Value | None:
     return result
 
 
+@condition("a Softmax gives it, so that it is NaN or not negative")
+def _is_probability(match: Match) -> bool:
+    node = match["p"].producer()
+    return node is not None and node.op_type == "Softmax" and not node.domain
+
+
 # Scaled dot-product attention of PyTorch scales queries and keys by the root of the scale. One scale, and that on the
 # queries, leaves the keys as a cache holds them.
 MERGE_PRODUCT_SCALES = Rule(
@@ -74,4 +80,16 @@ SPLIT_BATCH_BEFORE_TRANSPOSE = Rule(
     min_opset=5,
 )
 
-PASSES = (MERGE_PRODUCT_SCALES, SPLIT_BATCH_BEFORE_TRANSPOSE)
+# NaN is above no threshold. onnxruntime's Where goes over its operands three times, ThresholdedRelu once.
+THRESHOLD_NAN_GUARD = Rule(
+    name="threshold-nan-guard",
+    doc="Replace zeros where a Softmax gives NaN by one operator that keeps what is above a threshold below zero.",
+    match="Where(IsNaN(p), 0.0, p)",
+    replace="ThresholdedRelu(p, alpha=-1.0)",
+    where=(dtype_in("p", frozenset({DataType.FLOAT})), _is_probability, same_shape("p", "result")),
+    stage="steer",
+    min_opset=10,
+    targets=(Target.ORT_CPU,),
+)
+
+PASSES = (MERGE_PRODUCT_SCALES, SPLIT_BATCH_BEFORE_TRANSPOSE, THRESHOLD_NAN_GUARD)
