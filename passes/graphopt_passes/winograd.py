@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,12 @@ _MOST_POINTS = 8
 
 _WORTH = 0.9
 """Predicted share of the direct convolution's time below which the rewrite is worth its weights."""
+
+_HOPELESS = 1.3
+"""Predicted share of the time above which a choice by measurement does not try the rewrite."""
+
+_EXPLORED = ((2, 2), (4, 4), (4, 1), (6, 1), (1, 4))
+"""The tiles that a choice by measurement tries, each where it may."""
 
 _COSTS = (1.15, 36.2, 8.6, 1.2, 4.9)
 """Cost of a product, a copied value, a read weight, and of both transforms, in multiply-adds of a direct convolution.
@@ -111,10 +119,14 @@ class _Site:
         return self.down.points * self.across.points
 
     @property
-    def best(self) -> _Site:
-        """The same convolution with its axes cut at the least cost."""
+    def together(self) -> int:
+        """The channels that are transformed at once, so that their points fill a block."""
+        return max(math.gcd(self.channels, count) for count in (1, 2, 4) if count == 1 or self.points * count <= _BLOCK)
+
+    def best(self, tiles: Sequence[tuple[int, int]]) -> _Site:
+        """Return the same convolution with its axes cut into those of `tiles` that cost the least."""
         down, across = self.axes
-        plans = [replace(self, down=replace(down, tile=m), across=replace(across, tile=n)) for m, n in _TILES]
+        plans = [replace(self, down=replace(down, tile=m), across=replace(across, tile=n)) for m, n in tiles]
         return min((plan for plan in plans if plan.fits), key=lambda plan: plan.cost, default=self)
 
     @property
@@ -130,7 +142,7 @@ class _Site:
         if points == 1:
             return 1.0
         product, copy, weight, enter, leave = _COSTS
-        padded = -(-points // _BLOCK) * _BLOCK
+        padded = -(-points * self.together // _BLOCK) * _BLOCK / self.together
         copy *= _spill(4 * points * tiles * max(self.channels, self.outputs))
         each = product * taps + copy * (1 / self.channels + padded / points / self.outputs) / 2
         each += enter * padded / self.outputs + leave * math.prod(axis.tile for axis in self.axes) / self.channels
@@ -142,8 +154,8 @@ def _spill(size: int) -> float:
     return 1 + min(2.0, max(0.0, size / _CACHE_BYTES - 1))
 
 
-def _site(match: Match) -> _Site | None:
-    """Read the convolution; None if a size is not known or it is of another kind."""
+def _site(match: Match, tiles: Sequence[tuple[int, int]] = _TILES) -> _Site | None:
+    """Read the convolution, cut into the best of `tiles`; None if a size is not known or it is of another kind."""
     conv, opset = match.root, match.opset
     shape, w = match.facts.shape(match["x"]), match.facts.static_shape(match["w"])
     if shape is None or w is None or len(shape) != len(w) or len(w) not in {3, 4} or has_reference(conv):
@@ -159,7 +171,7 @@ def _site(match: Match) -> _Site | None:
     around = [(pads[axis], pads[axis + axes]) for axis in range(axes)]
     found = [_Axis(size, taps, pad) for size, taps, pad in zip(sizes, w[2:], around, strict=True)]
     site = _Site(w[1], w[0], *([_Axis(1, 1, (0, 0))] if axes == 1 else []), *found)
-    return site.best if min(axis.results for axis in found) > 0 else None
+    return site.best(tiles) if min(axis.results for axis in found) > 0 else None
 
 
 @condition("fewer multiplications outweigh the transforms")
@@ -168,8 +180,8 @@ def _worth(match: Match) -> bool:
     return site is not None and site.cost < _WORTH
 
 
-def _winograd(build: Builder, match: Match) -> Value | None:
-    site, w, b = _site(match), match.constant("w"), match.constant("b")
+def _winograd(build: Builder, match: Match, tiles: Sequence[tuple[int, int]] = _TILES) -> Value | None:
+    site, w, b = _site(match, tiles), match.constant("w"), match.constant("b")
     if site is None or w is None or (match.get("b") is not None and b is None):
         return None
     weights = w.reshape(site.outputs, site.channels, site.down.taps, site.across.taps)
@@ -180,14 +192,16 @@ def _winograd(build: Builder, match: Match) -> Value | None:
 def _enter(build: Builder, x: Value, site: _Site) -> Value:
     """Transform overlapping tiles: [n, c, h, w] becomes [n, points * c, h, w], where tiles stand for what is cut."""
     down, across = site.axes
-    filters = np.einsum("ia,jb->ijab", down.transforms.data, across.transforms.data).astype(np.float32)
+    one = np.eye(site.together)
+    filters = np.einsum("ia,jb,xy->ijxyab", down.transforms.data, across.transforms.data, one).astype(np.float32)
+    kernel = build.constant(filters.reshape(-1, site.together, down.points, across.points))
     before = [axis.pads[0] if axis.cut else 0 for axis in site.axes]
     behind = [axis.pads[1] + axis.tiles * axis.tile - axis.results if axis.cut else 0 for axis in site.axes]
     sizes = [axis.tiles if axis.cut else axis.size for axis in site.axes]
-    planes = build.op("Reshape", x, build.shape(-1, 1, *(axis.size for axis in site.axes)))
-    kernel = build.constant(filters.reshape(-1, 1, down.points, across.points))
+    planes = build.op("Reshape", x, build.shape(-1, site.together, *(axis.size for axis in site.axes)))
     made = build.op("Conv", planes, kernel, strides=[axis.tile for axis in site.axes], pads=[*before, *behind])
-    made = build.op("Reshape", made, build.shape(-1, site.channels, site.points, math.prod(sizes)))
+    parts = build.shape(-1, site.channels // site.together, site.points, site.together * math.prod(sizes))
+    made = build.op("Reshape", made, parts)
     made = build.op("Transpose", made, perm=[0, 2, 1, 3])
     value: Value = build.op("Reshape", made, build.shape(-1, site.points * site.channels, *sizes))
     return value
@@ -252,4 +266,24 @@ WINOGRAD_CONV = Rule(
     min_opset=10,
 )
 
-PASSES = (WINOGRAD_CONV,)
+
+def _explored(down: int, across: int) -> Rule:
+    """Make the rule that cuts into tiles of one size, wherever that is not hopeless."""
+    tiles = ((down, across),)
+
+    @condition(f"tiles of {down} x {across} are not hopeless")
+    def able(match: Match) -> bool:
+        site = _site(match, tiles)
+        return site is not None and site.points > 1 and site.cost < _HOPELESS
+
+    return replace(
+        WINOGRAD_CONV,
+        name=f"winograd-conv-{down}x{across}",
+        doc=f"Compute a dense convolution by minimal filtering in tiles of {down} x {across} results.",
+        replace=partial(_winograd, tiles=tiles),
+        where=(WINOGRAD_CONV.where[0], able),
+        stage="explore",
+    )
+
+
+PASSES = (WINOGRAD_CONV, *(_explored(down, across) for down, across in _EXPLORED))
