@@ -8,7 +8,7 @@ from graphopt.graph.dims import Dim, known_positive
 from graphopt.graph.edit import Builder
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
-from graphopt.rewrite.conditions import condition, same_shape
+from graphopt.rewrite.conditions import condition, constant_where, same_shape
 from graphopt.rewrite.rule import Match, Rule
 from graphopt_passes.axes import axes_of
 
@@ -101,8 +101,8 @@ def _keeps_zeros(node: Node, facts: Facts) -> bool:
 def _ones(node: Node, source: Value, facts: Facts) -> tuple[str, list[int]] | None:
     """Return the operator and axes that make `node`'s result out of `source` by ones alone."""
     inner = node.inputs[0]
-    producer = None if inner is None else inner.producer()
-    if producer is None or not _keeps_zeros(node, facts) or not _keeps_zeros(producer, facts):
+    producer = None if inner is None or inner is source else inner.producer()
+    if not _keeps_zeros(node, facts) or (producer is not None and not _keeps_zeros(producer, facts)):
         return None
     shape, given = facts.shape(node.outputs[0]), facts.shape(source)
     if shape is None or given is None:
@@ -127,7 +127,7 @@ def _computed(match: Match) -> bool:
 
 @condition("a constant says the same shape")
 def _expressible(match: Match) -> bool:
-    return constant_target(match.root, match["x"], match.facts) is not None
+    return _says(match.root, match["x"], match.facts)
 
 
 @condition("one constant shape does for both")
@@ -264,6 +264,15 @@ FLATTEN_TO_RESHAPE = Rule(
     min_opset=5,
 )
 
+DROP_ALLOWZERO = Rule(
+    name="drop-allowzero",
+    doc="Drop what a `Reshape` says of zeros where its shape has none.",
+    match="Reshape(x, const(s), allowzero=1)",
+    replace="Reshape(x, s)",
+    where=(constant_where("s", "has no zero", lambda s: bool(s.all())),),
+    min_opset=14,
+)
+
 PASSES: tuple[Rule, ...] = (
     ELIMINATE_RESHAPE,
     ELIMINATE_UNSQUEEZE_SQUEEZE,
@@ -272,4 +281,5 @@ PASSES: tuple[Rule, ...] = (
     MERGE_RESHAPES,
     MATERIALIZE_RESHAPE_SHAPE,
     FLATTEN_TO_RESHAPE,
+    DROP_ALLOWZERO,
 )
