@@ -12,11 +12,12 @@ from graphopt.graph.model import DataType, Model, Node, Value
 from graphopt.graph.names import Names
 from graphopt.graph.scopes import walk
 
-__all__ = ["constant_attribute", "materialize", "stored_bytes", "stored_tensors", "tensor_of"]
+__all__ = ["constant_attribute", "materialize", "narrowed", "stored_bytes", "stored_tensors", "tensor_of", "widened"]
 
 Array = np.ndarray[Any, Any]
 
 _BIG = 1 << 20
+_NARROW = "graphopt.narrow"
 _SCALAR_FORMS = {
     "value_int": DataType.INT64,
     "value_ints": DataType.INT64,
@@ -57,6 +58,27 @@ def tensor_of(array: Array, dtype: DataType) -> Any:
     if not array.flags.c_contiguous and array.nbytes < _BIG:
         array = array.copy(order="C")
     return ir.Tensor(array, dtype=dtype)
+
+
+def widened(tensor: Any) -> Any:
+    """Return a tensor of the same numbers in float32; they are converted whenever they are read."""
+    wide = ir.LazyTensor(
+        lambda: ir.Tensor(tensor.numpy().astype(np.float32)),
+        dtype=DataType.FLOAT,
+        shape=tensor.shape,
+        name=tensor.name,
+    )
+    wide.meta[_NARROW] = tensor
+    return wide
+
+
+def narrowed(tensor: Any, to: DataType) -> Any:
+    """Return a tensor of the numbers rounded to `to`: the one that it was `widened` from, or a copy."""
+    source = tensor.meta.get(_NARROW)
+    if source is not None and source.dtype == to:
+        return _renamed_view(source)
+    with np.errstate(over="ignore"):
+        return tensor_of(tensor.numpy().astype(to.numpy()), to)
 
 
 def materialize(value: Value, tensor: Any, names: Names) -> Value:

@@ -10,6 +10,9 @@ from graphopt.kinds import Exactness, Target
 __all__ = ["Options"]
 
 PRECISIONS = {"": "", "fp16": "float16", "bf16": "bfloat16"}
+_STORING = frozenset({Target.ORT_CPU, Target.OPENVINO})
+"""Targets that convert weights when they load a model, and compute in the type that they are fast in."""
+_TIDY = ("fixpoint(simplify, eliminate-common, eliminate-dead)",)
 VERIFY = ("end", "each", "off")
 ON_MISMATCH = ("rollback", "fail")
 
@@ -85,16 +88,22 @@ class Options:
         """The pipeline; for a named target local functions are inlined first and the opset raised, unless kept.
 
         Every runtime inlines the functions when it loads the model, but rules and the upgrade don't see through calls.
-        A narrower precision comes last, as rules are for float32; what it converts needlessly is removed then.
+        Computing in a narrower type comes last, as rules are for float32; needless conversions are removed behind it.
         """
-        whole = [self.pipeline]
+        whole = [*self._narrowed(), *_TIDY] if self.precision else [self.pipeline]
         if self.target != Target.PORTABLE:
             whole = ["inline-functions", "eliminate-dead", *([] if self.keep_opset else ["upgrade-opset"]), *whole]
-        if self.precision:
-            kept = f', keep="{",".join(self.keep_fp32)}"' if self.keep_fp32 else ""
-            whole.append(f"narrow-precision{{to={PRECISIONS[self.precision]}{kept}}}")
-            whole.append("fixpoint(simplify, eliminate-common, eliminate-dead)")
         return ", ".join(whole)
+
+    def _narrowed(self) -> list[str]:
+        """Return the pipeline with narrowing in it: of weights before they are brought into a target's forms."""
+        stored = self.target in _STORING
+        kept = f', keep="{",".join(self.keep_fp32)}"' if self.keep_fp32 else ""
+        form = "weights" if stored else "compute"
+        narrow = f"narrow-precision{{to={PRECISIONS[self.precision]}, form={form}{kept}}}"
+        if stored and self.pipeline == "default":
+            return ["canonical", narrow, "final"]
+        return [self.pipeline, narrow, "store-narrow"] if stored else [self.pipeline, narrow]
 
     @property
     def allowed(self) -> tuple[Exactness, ...]:

@@ -73,6 +73,7 @@ FAMILIES: tuple[str, ...] = (
     "rotary",
     "grouped_query",
     "narrow_precision",
+    "narrow_storage",
 )
 
 PASSES = tuple(entry for family in FAMILIES for entry in import_module(f"graphopt_passes.{family}").PASSES)

@@ -33,8 +33,9 @@ class FoldConstants(Pass):
     """Replace values that do not depend on the inputs by initializers.
 
     Integer and boolean values that follow from shapes alone count among them. Left unchanged: function bodies, random
-    and training-mode nodes, nodes that hold graphs, quantized weights (`DequantizeLinear`), what was left to the runtime
-    on purpose or would make the model bigger by more than a tenth and 1 MiB in total, and below IR version 4 graph outputs and subgraphs.
+    and training-mode nodes, nodes that hold graphs, quantized weights (`DequantizeLinear`), what is left to the runtime
+    on purpose, what would make the model bigger by more than a tenth and 1 MiB in total, and below IR version 4 graph
+    outputs and subgraphs.
     """
 
     name: ClassVar[str] = "fold-constants"

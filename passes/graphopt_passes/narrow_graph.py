@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from graphopt.graph.constants import tensor_of
+from graphopt.graph.constants import narrowed
 from graphopt.graph.edit import add_initializer, drop_initializer, make_attribute
 from graphopt.graph.model import DataType, Graph, Model, Node, Value
 from graphopt.graph.names import Names
@@ -32,9 +30,7 @@ def narrow_copy(value: Value, to: DataType, names: Names) -> Value:
     """Add a copy of an initializer in another type to its graph."""
     if value.graph is None or value.const_value is None:
         raise ValueError(f"{value.name!r} is no initializer")
-    with np.errstate(over="ignore"):
-        array = value.const_value.numpy().astype(to.numpy())
-    return add_initializer(value.graph, tensor_of(array, to), names.fresh(f"{value.name}_{to.name.lower()}"))
+    return add_initializer(value.graph, narrowed(value.const_value, to), names.fresh(f"{value.name}_{to.name.lower()}"))
 
 
 def converted_behind(value: Value, to: DataType, names: Names) -> Value:

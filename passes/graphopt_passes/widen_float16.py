@@ -8,11 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from graphopt.graph.constants import widened
 from graphopt.graph.edit import make_attribute
+from graphopt.graph.freeze import is_overridable
 from graphopt.graph.model import Attr, DataType, Graph, Model, Node, Value
 from graphopt.kinds import Exactness, Target
 from graphopt.pipeline.context import Context
 from graphopt.pipeline.passes import Pass
+from graphopt_passes.narrow_storage import expect_narrow
 
 __all__ = ["PASSES", "WidenFloat16"]
 
@@ -28,10 +31,10 @@ _REFUSED = frozenset(
 class WidenFloat16(Pass):
     """Compute in float32 what a model computes in float16, for onnxruntime's CPU, which has float32 kernels only.
 
-    It would convert every operand and result back and forth, and no fusion reaches across that. Weights stay stored in
-    float16, and so do inputs and outputs; results are rounded less often, and do not overflow at 65504. Left unchanged,
-    with a remark: a model with local functions, with operators of other domains on float16, or with values whose type
-    is not known.
+    It would convert every operand and result back and forth, and no fusion reaches across that. Inputs and outputs stay
+    float16; weights do until other rules have seen them, and `store-narrow` brings them back. Results are rounded less
+    often, and do not overflow at 65504. Left unchanged, with a remark: a model with local functions, with operators of
+    other domains on float16, or with values whose type is not known.
     """
 
     name: ClassVar[str] = "widen-float16"
@@ -95,14 +98,28 @@ def _widen(model: Model, halves: list[Value], context: Context) -> None:
     for graph in model.scopes():
         for node in graph:
             _retype(node)
+    expect_narrow(model, _HALF)
     for value in halves:
-        stored = value.is_initializer() or (value.is_graph_input() and value.graph is main)
-        if stored:
+        if value.is_initializer() and not is_overridable(value) and not value.is_graph_output():
+            _widen_weight(value, context)
+            continue
+        if value.is_initializer() or (value.is_graph_input() and value.graph is main):
             _convert_behind(value, value.graph, context)
             continue
         value.dtype = _WIDE
         if value.is_graph_output() and value.graph is main:
             _convert_output(main, value, context)
+
+
+def _widen_weight(value: Value, context: Context) -> None:
+    """Let a weight be float32; its numbers are converted whenever they are read."""
+    tensor = value.const_value
+    if tensor is None:
+        raise ValueError(f"{value.name!r} holds nothing")
+    value.const_value = widened(tensor)
+    value.dtype = _WIDE
+    if context.size_limit is not None:
+        context.size_limit += int(tensor.nbytes)
 
 
 def _retype(node: Node) -> None:

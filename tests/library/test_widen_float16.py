@@ -14,8 +14,8 @@ from onnx import TensorProto, parser
 import graphopt
 from tests.library.fixture import model_of
 
-BRANCHES = """g (float16[n, 4] x, bool c) => (float16[n, 4] y, float16[n, 4] s) {
-  # w is drawn: [4, 4] float16
+BRANCHES = """g (float16[n, 8] x, bool c) => (float16[n, 8] y, float16[n, 8] s) {
+  # w is drawn: [8, 8] float16
   a = MatMul(x, w)
   s = Sigmoid(a)
   y = If (c) <
@@ -42,7 +42,7 @@ KEPT = {
 def widened(text: str, folder: Path, target: str = "ort-cpu") -> tuple[onnx.ModelProto, graphopt.Report]:
     before, after = folder / "in.onnx", folder / "out.onnx"
     onnx.save(model_of(text), before)
-    pipeline = "lift-constants, widen-float16, simplify"
+    pipeline = "lift-constants, widen-float16, simplify, store-narrow"
     report = graphopt.optimize(before, after, target=target, pipeline=pipeline, keep_opset=True, remarks=True).report
     return onnx.load(after), report
 
@@ -59,7 +59,7 @@ def test_every_operator_computes_in_float32(tmp_path: Path) -> None:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     original = ort.InferenceSession(tmp_path / "in.onnx", providers=["CPUExecutionProvider"])
     for choice in (True, False):
-        feed = {"x": np.linspace(-2, 2, 12).reshape(3, 4).astype(np.float16), "c": np.array(choice)}
+        feed = {"x": np.linspace(-2, 2, 24).reshape(3, 8).astype(np.float16), "c": np.array(choice)}
         for got, wanted in zip(session.run(None, feed), original.run(None, feed), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=4e-3, atol=4e-3)
 
