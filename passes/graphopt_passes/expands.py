@@ -147,4 +147,32 @@ MATERIALIZE_EXPAND_SHAPE = Rule(
     min_opset=8,
 )
 
-PASSES: tuple[Rule, ...] = (ELIMINATE_EXPAND, DROP_EXPAND_BEFORE_BROADCAST, MATERIALIZE_EXPAND_SHAPE)
+
+@condition("one number is expanded, and to the shape that is asked for")
+def _one_number(match: Match) -> bool:
+    asked, rank = match.facts.shape(match["s"]), match.facts.rank(match["x"])
+    if asked is None or len(asked) != 1 or rank is None or not isinstance(asked[0], int) or rank > asked[0]:
+        return False
+    return match.facts.element_count(match["x"]) == 1
+
+
+def _filled(build: Builder, match: Match) -> Value | None:
+    array = match.constant("x")
+    return None if array is None else build.op("ConstantOfShape", match["s"], value=array.reshape(1))
+
+
+EXPAND_NUMBER_TO_FILL = Rule(
+    name="expand-number-to-fill",
+    doc="Replace the `Expand` of one number to a computed shape by a `ConstantOfShape`.",
+    match="Expand(const(x), s)",
+    replace=_filled,
+    where=(_computed, _one_number),
+    min_opset=9,
+)
+
+PASSES: tuple[Rule, ...] = (
+    ELIMINATE_EXPAND,
+    DROP_EXPAND_BEFORE_BROADCAST,
+    MATERIALIZE_EXPAND_SHAPE,
+    EXPAND_NUMBER_TO_FILL,
+)

@@ -1,4 +1,4 @@
-"""Let a reduction keep or drop its axes itself."""
+"""Let a reduction keep or drop its axes itself, and reduce before moving axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
 from graphopt.graph.schema import attribute, has_reference
 from graphopt.kinds import Exactness
+from graphopt.rewrite.conditions import condition
 from graphopt.rewrite.rule import Match, Rule
+from graphopt_passes.transposes import permutation
 
 __all__ = ["PASSES"]
 
@@ -65,4 +67,47 @@ KEEP_REDUCED_AXES = Rule(
     stage="fuse",
 )
 
-PASSES = (DROP_REDUCED_AXES, KEEP_REDUCED_AXES)
+
+def _moved(match: Match) -> tuple[list[int], list[int]] | None:
+    """Return the axes of `x` that are reduced, and how what is left is permuted."""
+    perm = permutation(match["t"].producer(), match.facts)
+    axes = None if perm is None else _axes(match.root, match.facts, len(perm))
+    if perm is None or axes is None:
+        return None
+    reduced = sorted(perm[axis] for axis in axes)
+    if attribute(match.root, "keepdims", match.opset) != 0:
+        return reduced, perm
+    left = [perm[axis] for axis in range(len(perm)) if axis not in axes]
+    return reduced, [sorted(left).index(axis) for axis in left]
+
+
+@condition("the axes are known")
+def _known(match: Match) -> bool:
+    return _moved(match) is not None
+
+
+def _reduce_first(build: Builder, match: Match) -> Value | None:
+    found = _moved(match)
+    if found is None:
+        return None
+    axes, perm = found
+    node = match.root
+    attrs: dict[str, Any] = {key: attr for key, attr in node.attributes.items() if key != "axes"}
+    if len(node.inputs) > 1:
+        value: Value = build.op(node.op_type, match["x"], build.shape(*axes), **attrs)
+    else:
+        value = build.op(node.op_type, match["x"], axes=axes, **attrs)
+    return value if perm == sorted(perm) else build.op("Transpose", value, perm=perm)
+
+
+REDUCE_BEFORE_TRANSPOSE = Rule(
+    name="reduce-before-transpose",
+    doc="Reduce before a `Transpose` instead of behind it, where less is left to move.",
+    match=f"({REDUCTIONS})((t := Transpose(x)), *_)",
+    replace=_reduce_first,
+    where=(_known,),
+    exactness=Exactness.REASSOCIATES,
+    stage="fuse",
+)
+
+PASSES = (DROP_REDUCED_AXES, KEEP_REDUCED_AXES, REDUCE_BEFORE_TRANSPOSE)
