@@ -203,7 +203,7 @@ VECTOR_TO_MATRIX = Rule(
     where=(dtype_in("x", FULL), _is_vector),
     exactness=Exactness.REASSOCIATES,
     stage="fuse",
-    targets=(Target.ORT_CPU, Target.OPENVINO),
+    targets=(Target.ORT_CPU,),
     min_opset=13,
 )
 
