@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,12 @@ _START = 8
 _WORTH = 0.85
 """Predicted share of the time below which the rearrangement pays."""
 
+_HOPELESS = 1.2
+"""Predicted share of the time above which a choice by measurement does not try it."""
+
+_EXPLORED = (2, 4, 8, 16)
+"""The numbers of columns that a choice by measurement tries, each where it may."""
+
 
 @dataclass(frozen=True)
 class _Site:
@@ -39,6 +46,7 @@ class _Site:
     pads: tuple[int, ...]
     rows: int
     columns: int
+    choices: tuple[int, ...] = _NEIGHBOURS
 
     def cost(self, neighbours: int) -> float:
         """Predict the time over that of the convolution as it is."""
@@ -48,7 +56,7 @@ class _Site:
 
     @property
     def neighbours(self) -> int:
-        return min(_NEIGHBOURS, key=self.cost)
+        return min(self.choices, key=self.cost)
 
     @property
     def wide(self) -> int:
@@ -56,7 +64,7 @@ class _Site:
         return -(-self.columns // self.neighbours)
 
 
-def _site(match: Match) -> _Site | None:
+def _site(match: Match, choices: tuple[int, ...] = _NEIGHBOURS) -> _Site | None:
     """Read the convolution; None if a size is not known or it is of another kind."""
     conv, opset, facts = match.root, match.opset, match.facts
     shape, w, pads = facts.shape(match.result), facts.static_shape(match["w"]), window_pads(conv, opset, 2)
@@ -69,7 +77,7 @@ def _site(match: Match) -> _Site | None:
     if not isinstance(rows, int) or not isinstance(columns, int) or min(rows, columns) < 1:
         return None
     strides = tuple(attribute(conv, "strides", opset) or [1, 1])
-    return _Site(w[0], w[3], strides, tuple(pads), rows, columns)
+    return _Site(w[0], w[3], strides, tuple(pads), rows, columns, choices)
 
 
 @condition("neighbouring columns fill the channel block")
@@ -87,8 +95,8 @@ def _shifted(w: Array, count: int, step: int) -> Array:
     return found.reshape(outputs * count, channels, height, -1)
 
 
-def _pack(build: Builder, match: Match) -> Value | None:
-    site, w, b = _site(match), match.constant("w"), match.constant("b")
+def _pack(build: Builder, match: Match, choices: tuple[int, ...] = _NEIGHBOURS) -> Value | None:
+    site, w, b = _site(match, choices), match.constant("w"), match.constant("b")
     if site is None or w is None or (match.get("b") is not None and b is None):
         return None
     count, (down, step) = site.neighbours, site.strides
@@ -121,4 +129,23 @@ PACK_CONV = Rule(
     min_opset=10,
 )
 
-PASSES = (PACK_CONV,)
+
+def _explored(neighbours: int) -> Rule:
+    """Make the rule that always computes so many columns at once, wherever that is not hopeless."""
+
+    @condition(f"{neighbours} columns are not hopeless")
+    def able(match: Match) -> bool:
+        site = _site(match, (neighbours,))
+        return site is not None and site.cost(neighbours) < _HOPELESS
+
+    return replace(
+        PACK_CONV,
+        name=f"pack-conv-{neighbours}",
+        doc=f"Let a convolution with few outputs compute {neighbours} neighbouring columns as further channels.",
+        replace=partial(_pack, choices=(neighbours,)),
+        where=(PACK_CONV.where[0], able),
+        stage="explore",
+    )
+
+
+PASSES = (PACK_CONV, *map(_explored, _EXPLORED))

@@ -16,7 +16,7 @@ from tests.library.fixture import FIXTURES, Case, find_fixture, model_of, read_c
 from tests.library.harness import RULES, apply_rule, assert_equivalent, bound_names, without
 from tests.library.normal import normal_text
 
-STAGES = {"simplify", "recognize", "fuse", "steer", ""}
+STAGES = {"simplify", "recognize", "fuse", "steer", "explore", ""}
 DECLINES = "the replacement declines"
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
