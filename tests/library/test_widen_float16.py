@@ -19,8 +19,8 @@ BRANCHES = """g (float16[n, 8] x, bool c) => (float16[n, 8] y, float16[n, 8] s) 
   a = MatMul(x, w)
   s = Sigmoid(a)
   y = If (c) <
-    then_branch = t () => (float16[n, 4] p) { p = Add(a, a) },
-    else_branch = e () => (float16[n, 4] q) { q = Mul(a, s) }
+    then_branch = t () => (float16[n, 8] p) { p = Add(a, a) },
+    else_branch = e () => (float16[n, 8] q) { q = Mul(a, s) }
   >
 }"""
 FUNCTION = """<ir_version: 10, opset_import: ["" : 21, "d" : 1]>
