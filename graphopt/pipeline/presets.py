@@ -15,7 +15,7 @@ PRESETS: dict[str, str] = {
     # store-narrow undoes what widen-float16 did to the weights, once no rule needs to read them.
     "canonical": (
         "lift-constants, trim-operands, trim-attributes, widen-float16, eliminate-dead, "
-        "fixpoint(fold-constants, inline-if, simplify, recognize, hoist-selections, fuse, "
+        "fixpoint(fold-constants, inline-if, simplify, join-slices, recognize, hoist-selections, fuse, "
         "deduplicate-initializers, eliminate-common, eliminate-dead, decide-if)"
     ),
     "final": "fixpoint(steer, simplify, deduplicate-initializers, eliminate-common, eliminate-dead), store-narrow",

@@ -54,6 +54,7 @@ FAMILIES: tuple[str, ...] = (
     "clips",
     "strength",
     "constants",
+    "join_slices",
     "hoist_selections",
     "einsum",
     "reductions",
