@@ -32,7 +32,7 @@ LAYERS, HEADS, WIDTH, VOCABULARY = 3, 8, 256, 1000
 KEY_HEADS = 2
 """Heads of keys and values of the Llama: four heads of queries share one."""
 
-BATCH, TOKENS, PAST = 2, 16, 24
+TOKENS, PAST = 16, 24
 
 
 @dataclass(frozen=True)
@@ -91,30 +91,30 @@ class Translator(nn.Module):
         ).logits
 
 
-def _vision(model: nn.Module, size: int) -> Module:
-    return Module(model, {"image": torch.randn(1, 3, size, size)}, ("logits",), {"image": {0: "batch"}})
+def _vision(model: nn.Module, batch: int, size: int) -> Module:
+    return Module(model, {"image": torch.randn(batch, 3, size, size)}, ("logits",), {"image": {0: "batch"}})
 
 
-def _resnet() -> Module:
-    return _vision(models.resnet18(weights=None), 128)
+def _resnet(batch: int) -> Module:
+    return _vision(models.resnet18(weights=None), batch, 128)
 
 
-def _mobilenet() -> Module:
-    return _vision(models.mobilenet_v3_small(weights=None), 128)
+def _mobilenet(batch: int) -> Module:
+    return _vision(models.mobilenet_v3_small(weights=None), batch, 128)
 
 
-def _efficientnet() -> Module:
-    return _vision(models.efficientnet_b0(weights=None), 128)
+def _efficientnet(batch: int) -> Module:
+    return _vision(models.efficientnet_b0(weights=None), batch, 128)
 
 
-def _vit() -> Module:
+def _vit(batch: int) -> Module:
     model = models.VisionTransformer(
         image_size=96, patch_size=16, num_layers=LAYERS, num_heads=HEADS, hidden_dim=WIDTH, mlp_dim=4 * WIDTH
     )
-    return _vision(model, 96)
+    return _vision(model, batch, 96)
 
 
-def _swin() -> Module:
+def _swin(batch: int) -> Module:
     model = models.SwinTransformer(
         patch_size=[4, 4],
         embed_dim=64,
@@ -123,28 +123,28 @@ def _swin() -> Module:
         window_size=[7, 7],
         stochastic_depth_prob=0.0,
     )
-    return _vision(model, 112)
+    return _vision(model, batch, 112)
 
 
-def _convnext() -> Module:
-    return _vision(models.ConvNeXt([CNBlockConfig(48, 96, 2), CNBlockConfig(96, None, 2)]), 96)
+def _convnext(batch: int) -> Module:
+    return _vision(models.ConvNeXt([CNBlockConfig(48, 96, 2), CNBlockConfig(96, None, 2)]), batch, 96)
 
 
-def _tokens(names: tuple[str, ...], mask: int) -> tuple[dict[str, Tensor], dict[str, dict[int, str]]]:
+def _tokens(names: tuple[str, ...], batch: int, mask: int) -> tuple[dict[str, Tensor], dict[str, dict[int, str]]]:
     """Return inputs [batch, tokens] by name, `attention_mask` being `mask` wide, and their axes."""
     inputs: dict[str, Tensor] = {}
     axes: dict[str, dict[int, str]] = {}
     for name in names:
         if name == "attention_mask":
-            inputs[name] = torch.ones(BATCH, mask, dtype=torch.int64)
+            inputs[name] = torch.ones(batch, mask, dtype=torch.int64)
             axes[name] = {0: "batch", 1: "tokens" if mask == TOKENS else "total"}
         else:
-            inputs[name] = torch.randint(3, VOCABULARY, (BATCH, TOKENS))
+            inputs[name] = torch.randint(3, VOCABULARY, (batch, TOKENS))
             axes[name] = {0: "batch", 1: "target" if name.startswith("decoder") else "tokens"}
     return inputs, axes
 
 
-def _bert() -> Module:
+def _bert(batch: int) -> Module:
     config = BertConfig(
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
@@ -153,28 +153,28 @@ def _bert() -> Module:
         intermediate_size=4 * WIDTH,
         max_position_embeddings=64,
     )
-    inputs, axes = _tokens(("input_ids", "attention_mask"), TOKENS)
+    inputs, axes = _tokens(("input_ids", "attention_mask"), batch, TOKENS)
     return Module(Encoder(BertModel(config, add_pooling_layer=False)), inputs, ("hidden",), axes)
 
 
-def _cached(model: PreTrainedModel, heads: int) -> Module:
-    inputs, axes = _tokens(("input_ids", "attention_mask"), PAST + TOKENS)
+def _cached(model: PreTrainedModel, batch: int, heads: int) -> Module:
+    inputs, axes = _tokens(("input_ids", "attention_mask"), batch, PAST + TOKENS)
     outputs = ["logits"]
     for layer in range(LAYERS):
         for kind in ("key", "value"):
             name = f"past_{layer}_{kind}"
-            inputs[name] = torch.randn(BATCH, heads, PAST, WIDTH // HEADS)
+            inputs[name] = torch.randn(batch, heads, PAST, WIDTH // HEADS)
             axes[name] = {0: "batch", 2: "past"}
             outputs.append(f"present_{layer}_{kind}")
     return Module(Decoder(model), inputs, tuple(outputs), axes)
 
 
-def _gpt() -> Module:
+def _gpt(batch: int) -> Module:
     config = GPT2Config(vocab_size=VOCABULARY, n_positions=128, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS)
-    return _cached(GPT2LMHeadModel(config), HEADS)
+    return _cached(GPT2LMHeadModel(config), batch, HEADS)
 
 
-def _llama() -> Module:
+def _llama(batch: int) -> Module:
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
@@ -184,10 +184,10 @@ def _llama() -> Module:
         num_key_value_heads=KEY_HEADS,
         max_position_embeddings=128,
     )
-    return _cached(LlamaForCausalLM(config), KEY_HEADS)
+    return _cached(LlamaForCausalLM(config), batch, KEY_HEADS)
 
 
-def _t5() -> Module:
+def _t5(batch: int) -> Module:
     config = T5Config(
         vocab_size=VOCABULARY,
         d_model=WIDTH,
@@ -197,11 +197,11 @@ def _t5() -> Module:
         num_heads=HEADS,
         decoder_start_token_id=0,
     )
-    inputs, axes = _tokens(("input_ids", "attention_mask", "decoder_input_ids"), TOKENS)
+    inputs, axes = _tokens(("input_ids", "attention_mask", "decoder_input_ids"), batch, TOKENS)
     return Module(Translator(T5ForConditionalGeneration(config)), inputs, ("logits",), axes)
 
 
-MODULES: dict[str, Callable[[], Module]] = {
+MODULES: dict[str, Callable[[int], Module]] = {
     "resnet": _resnet,
     "mobilenet_v3": _mobilenet,
     "efficientnet": _efficientnet,
@@ -216,10 +216,10 @@ MODULES: dict[str, Callable[[], Module]] = {
 """What builds each module, by its name."""
 
 
-def build(name: str, seed: int = 0) -> Module:
+def build(name: str, batch: int, seed: int = 0) -> Module:
     """Return a module in inference mode; one seed gives the same weights and inputs each time."""
     torch.manual_seed(seed)
-    made = MODULES[name]()
+    made = MODULES[name](batch)
     made.module.eval()
     for tensor in made.module.state_dict().values():
         # What starts as all zeros or ones in no trained module stays so, and must not be simplified away here.

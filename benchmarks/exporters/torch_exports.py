@@ -85,7 +85,9 @@ def main() -> int:
                     continue
                 path.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    export(build(name), way, path, dynamic=shapes == "dynamic")
+                    # A batch of 1 would be taken for a size that never varies.
+                    dynamic = shapes == "dynamic"
+                    export(build(name, 2 if dynamic else 1), way, path, dynamic=dynamic)
                 except Exception as error:  # noqa: BLE001 - an exporter raises whatever its parts raise
                     print(f"{name} {shapes} {way.name}: {str(error).strip().splitlines()[-1][:300]}", file=sys.stderr)
                     failed = True
