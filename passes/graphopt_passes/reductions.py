@@ -110,4 +110,39 @@ REDUCE_BEFORE_TRANSPOSE = Rule(
     stage="fuse",
 )
 
-PASSES = (DROP_REDUCED_AXES, KEEP_REDUCED_AXES, REDUCE_BEFORE_TRANSPOSE)
+
+def _pooled_axes(match: Match) -> tuple[list[int], list[int]] | None:
+    """Return the axes of `x` that are pooled, if others than the last ones, and how `x` is permuted."""
+    perm = permutation(match["t"].producer(), match.facts)
+    axes = sorted(perm[2:]) if perm is not None else []
+    return (axes, perm) if perm is not None and axes and axes != list(range(2, len(perm))) else None
+
+
+@condition("the channels come last before it")
+def _channels_last(match: Match) -> bool:
+    return _pooled_axes(match) is not None
+
+
+def _mean_first(build: Builder, match: Match) -> Value | None:
+    found = _pooled_axes(match)
+    if found is None:
+        return None
+    axes, perm = found
+    if match.opset < 18:
+        old: Value = build.op("Transpose", build.op("ReduceMean", match["x"], axes=axes), perm=perm)
+        return old
+    result: Value = build.op("Transpose", build.op("ReduceMean", match["x"], build.shape(*axes)), perm=perm)
+    return result
+
+
+POOL_BEFORE_TRANSPOSE = Rule(
+    name="pool-before-transpose",
+    doc="Take the mean of pixels whose channels come last as they are, instead of a `GlobalAveragePool` of them moved.",
+    match="GlobalAveragePool((t := Transpose(x)))",
+    replace=_mean_first,
+    where=(_channels_last,),
+    exactness=Exactness.REASSOCIATES,
+    stage="fuse",
+)
+
+PASSES = (DROP_REDUCED_AXES, KEEP_REDUCED_AXES, REDUCE_BEFORE_TRANSPOSE, POOL_BEFORE_TRANSPOSE)

@@ -77,10 +77,7 @@ def _read_shape(build: Builder, match: Match) -> Value | None:
 
 def _shape_of(build: Builder, match: Match, place: Place) -> Value:
     value, start, end = place
-    if (start, end) == (0, match.facts.rank(value)):
-        whole: Value = build.op("Shape", value)
-        return whole
-    result: Value = build.op("Shape", value, start=start, end=end)
+    result: Value = build.op("Shape", value, start=start or None, end=None if end == match.facts.rank(value) else end)
     return result
 
 
@@ -142,9 +139,10 @@ def _pieces(match: Match) -> list[Place | list[int]] | None:
     return found
 
 
-@condition("numbers and sizes of model inputs alternate")
+@condition("fewer numbers and sizes of model inputs say the same")
 def _alternating(match: Match) -> bool:
-    return _pieces(match) is not None
+    pieces = _pieces(match)
+    return pieces is not None and (match.root.op_type == "Where" or 1 < len(pieces) < len(match["xs"]))
 
 
 def _write_shape(build: Builder, match: Match) -> Value | None:
@@ -234,10 +232,10 @@ READ_SIZE_FROM_INPUT = Rule(
     where=(_is_input_size,),
 )
 
-CHOSEN_SIZES_TO_CONCAT = Rule(
-    name="chosen-sizes-to-concat",
-    doc="Concatenate the numbers and sizes that a `Where` chooses.",
-    match="Where(*xs)",
+WRITE_SIZES = Rule(
+    name="write-sizes",
+    doc="Write a shape that is chosen or put together as a `Concat` of as few numbers and sizes of inputs as may be.",
+    match="(Where | Concat)(*xs)",
     replace=_write_shape,
     where=(_alternating,),
     min_opset=4,
@@ -256,6 +254,6 @@ PASSES: tuple[Rule, ...] = (
     READ_SHAPE_FROM_INPUT,
     JOIN_SIZES_FROM_INPUT,
     READ_SIZE_FROM_INPUT,
-    CHOSEN_SIZES_TO_CONCAT,
+    WRITE_SIZES,
     ADD_SIZES_OF_INPUTS,
 )
