@@ -44,6 +44,8 @@ FAMILIES: tuple[str, ...] = (
     "norm_scales",
     "norm_spellings",
     "gelus",
+    "gates",
+    "slopes",
     "activations",
     "batchnorm",
     "affine",

@@ -86,10 +86,11 @@ def _inverse(a: Sum) -> Sum:
 
 def _softplus_operand(a: Sum) -> Sum | None:
     """Return p if `a` is 1 + exp(p)."""
-    if len(a) != 2 or a[0] != ((), 1.0):
+    terms = dict(a)
+    if terms.pop((), 0.0) != 1 or list(terms.values()) != [1]:
         return None
-    product, number = a[1]
-    return product[0][1] if number == 1 and len(product) == 1 and product[0][0] == "Exp" else None
+    (product,) = terms
+    return product[0][1] if len(product) == 1 and product[0][0] == "Exp" else None
 
 
 def _log(a: Sum) -> Sum:
@@ -132,8 +133,11 @@ FUNCTIONS: dict[str, Callable[..., Sum]] = {
     "Sigmoid": _sigmoid,
     "Log": _log,
     "Clip": _clip,
+    "HardSigmoid": lambda a, alpha, beta: _clip(_plus(_times(alpha, a), beta), (), _number(1)),
     **{name: _function(name) for name in ("Abs", "Erf", "Exp", "Softplus", "Tanh")},
 }
+PARAMETERS = {"Clip": ("min", "max"), "HardSigmoid": ("alpha", "beta")}
+"""Attributes that are further operands; Clip has operands instead from opset 11 on."""
 ARITHMETIC = frozenset({"Add", "Sub", "Neg", "Mul", "Div", "Pow"})
 
 
@@ -212,8 +216,8 @@ class _Expression:
         if node is None or value not in self.values or not self.operands(value) or has_reference(node):
             raise _NoFormulaError
         inputs = [self._read(each, known) for each in node.inputs if each is not None]
-        if node.op_type == "Clip" and "min" in node.attributes and "max" in node.attributes:
-            inputs += [_number(attribute(node, name, self.facts.opset(node))) for name in ("min", "max")]
+        numbers = [attribute(node, name, self.facts.opset(node)) for name in PARAMETERS.get(node.op_type, ())]
+        inputs += [_number(number) for number in numbers if number is not None]
         return FUNCTIONS[node.op_type](*inputs)
 
     def _constant(self, value: Value) -> Sum:
