@@ -32,6 +32,7 @@ FAMILIES: tuple[str, ...] = (
     "concats",
     "gathers",
     "picks",
+    "mask_picks",
     "sequences",
     "trivial_axes",
     "sizes",
