@@ -81,6 +81,8 @@ class _Edit:
             node.replace_input_with(index, self.cut[value, rows])
         if node in self.plan.targets:
             node.replace_input_with(1, build.shape(*self.plan.targets[node]))
+            # A 0 among the targets copies a size.
+            node.attributes.pop("allowzero", None)
         for value in node.outputs:
             value.shape = None
 

@@ -160,7 +160,7 @@ def _target(node: Node, facts: Facts, rows: Rows) -> list[int] | None:
     source = node.inputs[0] if len(node.inputs) == 2 else None
     shape, given = facts.shape(node.outputs[0]), None if source is None else facts.shape(source)
     place, inside = locate(shape, rows), locate(given, rows)
-    if shape is None or given is None or place is None or "allowzero" in node.attributes:
+    if shape is None or given is None or place is None:
         return None
     target: list[int] = []
     for axis, dim in enumerate(shape):
@@ -181,5 +181,5 @@ def _may_infer(node: Node, facts: Facts, target: list[int]) -> bool:
     at, shape = target.index(-1), facts.shape(node.outputs[0]) or ()
     asked = None if node.inputs[1] is None else facts.contents(node.inputs[1])
     given = asked is not None and len(asked) == len(target) and asked[at] == -1
-    others = (dim for axis, dim in enumerate(shape) if axis != at)
-    return target.count(-1) == 1 and (given or all(known_positive(dim) for dim in others))
+    copied = (dim for dim, size in zip(shape, target, strict=True) if size == 0)
+    return target.count(-1) == 1 and (given or all(known_positive(dim) for dim in copied))
