@@ -21,6 +21,7 @@ from graphopt.graph.stats import stats
 from graphopt.pipeline.attempt import Attempt, Attempts
 from graphopt.pipeline.manifest import stage_signed
 from graphopt.pipeline.options import Options
+from graphopt.pipeline.precision import FloatKept, Gate
 from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.report import Report, RolledBack, VerifyRecord, versions
 from graphopt.pipeline.rollback import first_bad
@@ -83,11 +84,24 @@ def optimize(
         source = Path(model) if isinstance(model, (str, Path)) else _spill(model, folder)
         target = Path(output) if output is not None else None
         tell = progress or (lambda _: None)
-        proof = stack.enter_context(contextlib.closing(Proof(source, options, worker)))
-        result = _Run(source, target, folder, proof, worker, tell).run()
+        result = _optimized(source, target, folder, options, worker, tell)
     if isinstance(model, Model):
         # Not the name of the temporary file.
         result.report = replace(result.report, model=str(model.path or ""))
+    return result
+
+
+def _optimized(
+    source: Path, output: Path | None, folder: Path, options: Options, worker: Worker, tell: Callable[[str], None]
+) -> Result:
+    """Run once; and once more without narrowing if that cannot be had."""
+    with contextlib.closing(Proof(source, options, worker)) as proof:
+        try:
+            return _Run(source, output, folder, proof, worker, tell).run()
+        except FloatKept as error:
+            why = f"float32 kept: {error}"
+    result = _optimized(source, output, folder, options.unnarrowed, worker, tell)
+    result.report = replace(result.report, notes=(why, *result.report.notes))
     return result
 
 
@@ -121,6 +135,7 @@ class _Run:
         self.tell = tell
         self.proof = proof
         self.attempts = Attempts(source, proof.options, worker, proof, tell)
+        self.gate = Gate(self.attempts, proof, proof.options)
         self.rolled_back: list[RolledBack] = []
 
     def run(self) -> Result:
@@ -137,6 +152,7 @@ class _Run:
             with self.stage(attempt) as staged:
                 record = self.prove(attempt, staged)
                 if record.status != "different":
+                    attempt.model.remarks += self.gate.judge(attempt, self.source, staged.model_path)
                     return self.finish(attempt, staged, record)
             attempt = self.roll_back(attempt, record)
 
@@ -200,8 +216,10 @@ class _Run:
         return record
 
     def roll_back(self, attempt: Attempt, record: VerifyRecord) -> Attempt:
-        """Withhold the first rewrite that makes the result wrong, and run again without it."""
+        """Widen what narrowing costs most, or withhold the first rewrite that makes the result wrong; run again."""
         self.tell("bisect")
+        if self.gate.widen(attempt, self.is_bad):
+            return self.attempts.run(withheld=self.withheld)
         number = first_bad(attempt.steps.count, self.is_bad)
         step = None if number is None else next((s for s in attempt.steps.done if s.number == number), None)
         if step is None or len(self.rolled_back) == MAX_ROLLBACKS:
@@ -222,8 +240,8 @@ class _Run:
 
     @property
     def withheld(self) -> set[Site]:
-        """The sites of what was rolled back."""
-        return {(each.step.rule, each.step.node) for each in self.rolled_back}
+        """The sites of what was rolled back or widened."""
+        return {*self.gate.widened, *((each.step.rule, each.step.node) for each in self.rolled_back)}
 
     def is_bad(self, limit: int) -> bool:
         """Tell whether the results differ after the first `limit` rewrites."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphopt.errors import UsageError, nearest
 from graphopt.kinds import Exactness, Target
@@ -82,6 +82,11 @@ class Options:
                 raise UsageError(f"--{name} goes with --precision", advice="add --precision fp16")
         if self.max_drop is not None and not self.max_drop >= 0:
             raise UsageError(f"the score cannot be asked to drop by {self.max_drop}", advice="give 0 or more")
+
+    @property
+    def unnarrowed(self) -> Options:
+        """The same choices without a narrower precision."""
+        return replace(self, precision="", keep_fp32=(), max_drop=None)
 
     @property
     def whole_pipeline(self) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from graphopt.calibration.emulation import runnable
 from graphopt.calibration.rounding import rounding_losses
 from graphopt.calibration.task import Feed, load_task
 from graphopt.errors import ModelError, TaskError, nearest
@@ -80,7 +82,12 @@ class Proof:
             return VerifyRecord("unchanged")
         tolerance = self._tolerance(steps, after)
         source = "task" if self.options.task else "drawn"
-        return record(self._verifier.judge(after, tolerance), tolerance, source)
+        if tolerance.narrowest != "bfloat16":
+            return record(self._verifier.judge(after, tolerance), tolerance, source)
+        with runnable(after) as path:
+            found = record(self._verifier.judge(path, tolerance), tolerance, source)
+        said = "bfloat16 emulated in float32, as the runtime has no kernels for it"
+        return found if path == after else replace(found, detail="; ".join(filter(None, (found.detail, said))))
 
     def _tolerance(self, steps: Steps, after: Path) -> Tolerance:
         """Judge by the least exact rewrite; what was narrowed is judged as a model of the narrower type."""
@@ -92,7 +99,11 @@ class Proof:
 
     def losses(self, model: Model, to: str) -> Mapping[str, float]:
         """Return by name what rounding to `to` costs the values of `model` on the feeds; empty if that is unknown."""
-        return {} if self._verifier is None else rounding_losses(model, to, self._verifier.ordinary_feeds())
+        return rounding_losses(model, to, self.feeds(), self.options.custom_ops)
+
+    def feeds(self) -> list[Feed]:
+        """Return the feeds without special values that the original ran on; none where nothing is verified."""
+        return [] if self._verifier is None else [dict(feed) for feed in self._verifier.ordinary_feeds()]
 
 
 def task_feeds(task: str, samples: int, model: Model) -> tuple[Feed, ...]:

@@ -54,7 +54,8 @@ class Plan:
     """What may become narrow: nodes with their operands, but for the names, operators and patterns in `keep`.
 
     `losses` holds, by name, what rounding costs the values of the main graph, as observed; those above the bound, and
-    weights alike, keep their readers and their producer wide. `why` counts the reasons against narrowing.
+    weights alike, keep their readers and their producer wide. With `stored` the nodes go on computing in float32, and
+    need not take the narrow type. `why` counts the reasons against narrowing.
     """
 
     model: Model
@@ -62,6 +63,7 @@ class Plan:
     to: DataType
     keep: tuple[str, ...] = ()
     losses: Mapping[str, float] = field(default_factory=dict)
+    stored: bool = False
     nodes: dict[Node, Choice] = field(default_factory=dict)
     why: Counter[str] = field(default_factory=Counter)
     used: set[str] = field(default_factory=set)
@@ -76,8 +78,10 @@ class Plan:
     def _consider(self, node: Node, *, in_function: bool) -> None:
         if self._counts(node):
             self.counted.update(node.outputs)
-        choice = self._possible(node)
+        choice = self._possible(node, _WIDE if self.stored else self.to)
         if not choice.inputs:
+            if node.op_type not in _KEPT and self._possible(node, _WIDE).inputs:
+                self.why[f"{node.op_type} takes no {self.to.name.lower()} in opset {self.facts.opset(node)}"] += 1
             return
         reason = "in a local function" if in_function else self._against(node, choice)
         if reason:
@@ -98,13 +102,13 @@ class Plan:
         count = self.facts.element_count(value) if self.facts.is_constant(value) else None
         return self.facts.dtype(value) == _WIDE and isinstance(count, int) and count > _FEW
 
-    def _possible(self, node: Node) -> Choice:
-        """Return which operands would be narrow by the operator's definition alone."""
+    def _possible(self, node: Node, taken: DataType) -> Choice:
+        """Return which float32 operands could be of type `taken` by the operator's definition alone."""
         opset = self.facts.opset(node)
         wide = _ALONE_WIDE.get(node.op_type, ()) if not node.domain else ()
         taking = {
             at: parameter
-            for at, parameter in inputs_taking(node, self.to, opset).items()
+            for at, parameter in inputs_taking(node, taken, opset).items()
             if at not in wide and (value := node.inputs[at]) is not None and self.facts.dtype(value) == _WIDE
         }
         outputs = outputs_following(node, set(taking.values()), opset)

@@ -51,11 +51,13 @@ class NarrowPrecision(Pass):
         stored = self.form == "weights"
         losses = context.losses(model, self.to) if context.losses is not None and not stored else {}
         keep = tuple(name.strip() for name in self.keep.split(",") if name.strip())
-        plan = Plan(model, context.facts, to, keep, losses)
+        plan = Plan(model, context.facts, to, keep, losses, stored)
         for pattern in keep:
             if pattern not in plan.used:
                 context.steps.note(self.name, f"nothing to keep in float32 has the name {pattern!r}")
         count = (round_weights if stored else compute_narrow)(plan, self.name, context)
+        for reason, often in plan.why.most_common():
+            context.steps.note(self.name, f"kept in float32: {often} node{'s' * (often > 1)}, {reason}")
         if count:
             context.refresh()
         return count

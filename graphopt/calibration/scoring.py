@@ -1,0 +1,41 @@
+"""Score a model file by its task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from graphopt.calibration.task import Feed, Task
+from graphopt.errors import TaskError
+from graphopt.runtime.limits import Limits
+from graphopt.runtime.process import RequestError, Worker, WorkerDied
+
+__all__ = ["score_file"]
+
+_LIMITS = Limits(wall_seconds=900.0)
+
+
+def score_file(path: Path, task: Task, items: Sequence[Feed], custom_ops: Sequence[str | Path] = ()) -> float:
+    """Return the task's score of what a model gives for `items`, on onnxruntime's CPU with its optimizations.
+
+    Raises `TaskError` if the runtime cannot run it on them, or the task cannot score it.
+    """
+    options = {"threads": 1, "custom_ops": [str(Path(library).resolve()) for library in custom_ops]}
+    with Worker("graphopt.runtime.station:Station") as worker:
+        try:
+            request = {"ep": "cpu", "path": str(path.resolve()), "options": options}
+            opened = worker.request("open", request, (), _LIMITS)[0]
+            if "not_usable" in opened:
+                raise TaskError(f"{task.name!r} cannot be scored", where=str(opened["not_usable"]))
+            found = []
+            for item in items:
+                worker.request("feed", {"key": "item", "names": list(item)}, list(item.values()), _LIMITS)
+                reply, arrays = worker.request("outputs", {"key": "item"}, (), _LIMITS)
+                if reply["left_out"]:
+                    raise TaskError(
+                        f"output {reply['left_out'][0]!r} is no array, so that {task.name!r} cannot score it"
+                    )
+                found.append(arrays)
+        except (RequestError, WorkerDied) as error:
+            raise TaskError(f"{task.name!r} cannot be scored", where=error.what) from error
+    return task.score(found)
