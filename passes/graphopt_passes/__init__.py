@@ -37,6 +37,7 @@ FAMILIES: tuple[str, ...] = (
     "trivial_axes",
     "sizes",
     "expands",
+    "late_expands",
     "pads",
     "noop_arithmetic",
     "noop_logic",
