@@ -28,21 +28,14 @@ def not_normalized(match: Match) -> bool:
     return not _is_read(match.result)
 
 
-@condition("rows and channels are known numbers")
-def _known(match: Match) -> bool:
-    """Ask for what the runtime asks for before it fuses."""
-    shape = match.facts.shape(match.result)
-    return shape is not None and all(isinstance(size, int) for size in shape[1:])
-
-
-# onnxruntime fuses Add and LayerNormalization into SkipLayerNormalization, whose kernel is slower than the two; it does
-# not do so with Sum, which computes the same by the same kernel as Add.
+# Where it infers equal shapes, symbolic ones too, onnxruntime fuses Add and LayerNormalization into
+# SkipLayerNormalization, whose kernel is slower than the two; it does not do so with Sum, which computes by Add's kernel.
 ADD_TO_SUM = Rule(
     name="add-to-sum",
     doc="Replace Add before a layer normalization by Sum, which onnxruntime does not fuse into a slow kernel.",
     match="Add(x, y)",
     replace="Sum(x, y)",
-    where=(dtype_in("x", frozenset({DataType.FLOAT})), rank("result", 3), same_shape("x", "y"), _known, _is_normalized),
+    where=(dtype_in("x", frozenset({DataType.FLOAT})), rank("result", 3), same_shape("x", "y"), _is_normalized),
     stage="steer",
     targets=(Target.ORT_CPU,),
     min_opset=8,
