@@ -28,8 +28,8 @@ def not_normalized(match: Match) -> bool:
     return not _is_read(match.result)
 
 
-# Where it infers equal shapes, symbolic ones too, onnxruntime fuses Add and LayerNormalization into
-# SkipLayerNormalization, whose kernel is slower than the two; it does not do so with Sum, which computes by Add's kernel.
+# Where it infers equal shapes, symbolic ones too, onnxruntime fuses Add and LayerNormalization into one operator,
+# SkipLayerNormalization, whose kernel is slower than the two; it does not do so with Sum, which runs as Add does.
 ADD_TO_SUM = Rule(
     name="add-to-sum",
     doc="Replace Add before a layer normalization by Sum, which onnxruntime does not fuse into a slow kernel.",
