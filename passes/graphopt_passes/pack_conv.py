@@ -23,6 +23,9 @@ _BLOCK = 16
 """Channels that onnxruntime's blocked kernels compute at once; fewer are padded."""
 
 _NEIGHBOURS = (2, 3, 4, 5, 8, 16)
+_ALIGNED = 4
+"""The runtime computes in blocks where it reads a multiple of so many channels, or less than a block."""
+
 _START = 8
 """Columns that starting a row of results costs, by measurement."""
 
@@ -72,6 +75,8 @@ def _site(match: Match, choices: tuple[int, ...] = _NEIGHBOURS) -> _Site | None:
         return None
     dilations = list(attribute(conv, "dilations", opset) or [1, 1])
     if dilations != [1, 1] or attribute(conv, "group", opset) != 1 or w[0] >= _BLOCK or min(pads) < 0:
+        return None
+    if w[1] > _BLOCK and w[1] % _ALIGNED:
         return None
     rows, columns = shape[2:]
     if not isinstance(rows, int) or not isinstance(columns, int) or min(rows, columns) < 1:

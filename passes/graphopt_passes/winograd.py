@@ -131,8 +131,12 @@ class _Site:
 
     @property
     def fits(self) -> bool:
-        """Tell whether float32 is precise enough for the tiles; an axis of one tap needs none."""
-        return all(axis.points <= _MOST_POINTS and (axis.taps > 1 or not axis.cut) for axis in self.axes)
+        """Tell whether the runtime has a fast kernel for the products, and float32 is precise enough for the tiles.
+
+        An axis of one tap needs none.
+        """
+        blocks = self.channels % _BLOCK == 0 and self.outputs % _BLOCK == 0
+        return blocks and all(axis.points <= _MOST_POINTS and (axis.taps > 1 or not axis.cut) for axis in self.axes)
 
     @property
     def cost(self) -> float:
