@@ -48,6 +48,8 @@ FAMILIES: tuple[str, ...] = (
     "gelus",
     "gates",
     "slopes",
+    "softmaxes",
+    "sums_of_squares",
     "activations",
     "batchnorm",
     "affine",
