@@ -15,7 +15,7 @@ from graphopt.graph.schema import attribute, has_reference
 from graphopt.rewrite.conditions import condition, same_shape
 from graphopt.rewrite.rule import Match, Rule
 
-__all__ = ["PASSES"]
+__all__ = ["BROADCASTING", "PASSES", "broadcasts_to"]
 
 BROADCASTING = (
     "Add | Sub | Mul | Div | Pow | Mod | And | Or | Xor | Equal | Greater | Less | GreaterOrEqual | LessOrEqual | Where"
@@ -56,7 +56,7 @@ def _materialize(build: Builder, match: Match) -> Value | None:
     return result
 
 
-def _broadcasts_to(shapes: Sequence[Shape | None], result: Shape | None) -> bool:
+def broadcasts_to(shapes: Sequence[Shape | None], result: Shape | None) -> bool:
     """Tell whether the shapes surely broadcast to `result`."""
     if result is None or any(shape is None or len(shape) > len(result) for shape in shapes):
         return False
@@ -83,7 +83,7 @@ def _expanded(match: Match, facts: Facts) -> tuple[int, Value] | None:
             continue
         others = [facts.shape(other) for other in (*operands[:index], *operands[index + 1 :])]
         narrow = () if source is value else facts.shape(source)
-        if _broadcasts_to([*others, narrow], facts.shape(match.result)):
+        if broadcasts_to([*others, narrow], facts.shape(match.result)):
             return index, source
     return None
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphopt.graph.dims import Dim
 from graphopt.graph.edit import Builder
-from graphopt.graph.model import Value
+from graphopt.graph.model import Node, Value
 from graphopt.rewrite.conditions import condition
 from graphopt.rewrite.rule import Match, Rule
+from graphopt_passes.expands import BROADCASTING, broadcasts_to
 
 __all__ = ["PASSES"]
 
+Shape = tuple[Dim, ...]
+SPREADING = frozenset(BROADCASTING.split(" | "))
+MANY_OPERANDS = 8
+"""No more operands are looked at."""
 ELEMENTWISE = (
     "Add | Sub | Mul | Div | Pow | And | Or | Xor | Equal | Greater | Less | GreaterOrEqual | LessOrEqual | Where"
     " | Min | Max | Not | Cast"
@@ -62,4 +68,66 @@ EXPAND_LATE = Rule(
     min_opset=13,
 )
 
-PASSES: tuple[Rule, ...] = (EXPAND_LATE,)
+
+def _through(match: Match) -> tuple[int, int, Value] | None:
+    """Return the places of an operand and of one of its operands, and what that is needlessly expanded from."""
+    operands = list(match["xs"]) if len(match["xs"]) <= MANY_OPERANDS else []
+    for place, value in enumerate(operands):
+        node = value.producer()
+        alone = len(value.uses()) == 1 and not value.is_graph_output()
+        if node is None or node.domain or node.op_type not in SPREADING or not alone:
+            continue
+        others = [match.facts.shape(other) for other in (*operands[:place], *operands[place + 1 :])]
+        for at, inner in enumerate(node.inputs if len(node.inputs) <= MANY_OPERANDS else ()):
+            source = _source(inner)
+            narrow = None if source is None else _narrower(node, at, source, match)
+            if source is not None and broadcasts_to([*others, narrow], match.facts.shape(match.result)):
+                return place, at, source
+    return None
+
+
+def _source(value: Value | None) -> Value | None:
+    node = None if value is None else value.producer()
+    return None if node is None or node.op_type != "Expand" or node.domain else node.inputs[0]
+
+
+def _narrower(node: Node, at: int, source: Value, match: Match) -> Shape | None:
+    """Return the shape of the node's result with `source` as one of its operands."""
+    operands = [*node.inputs[:at], source, *node.inputs[at + 1 :]]
+    shapes = [None if value is None else match.facts.shape(value) for value in operands]
+    known = [shape for shape in shapes if shape is not None]
+    rank = max((len(shape) for shape in known), default=0)
+    columns = zip(*((1,) * (rank - len(shape)) + shape for shape in known), strict=True)
+    found = tuple(next((dim for dim in column if dim != 1), 1) for column in columns)
+    return found if len(known) == len(shapes) and broadcasts_to(known, found) else None
+
+
+@condition("the operator itself expands an operand of an operand")
+def _needless(match: Match) -> bool:
+    return _through(match) is not None
+
+
+def _without(build: Builder, match: Match) -> Value | None:
+    found = _through(match)
+    operands: list[Value] = list(match["xs"])
+    node = None if found is None else operands[found[0]].producer()
+    if found is None or node is None:
+        return None
+    place, at, source = found
+    inner: dict[str, Any] = dict(node.attributes)
+    outer: dict[str, Any] = dict(match.root.attributes)
+    operands[place] = build.op(node.op_type, *node.inputs[:at], source, *node.inputs[at + 1 :], **inner)
+    result: Value = build.op(match.root.op_type, *operands, **outer)
+    return result
+
+
+DROP_EXPAND_BEFORE_BROADCASTS = Rule(
+    name="drop-expand-before-broadcasts",
+    doc="Drop an `Expand` two operators before the one that broadcasts by itself.",
+    match=f"({BROADCASTING})(*xs)",
+    replace=_without,
+    where=(_needless,),
+    min_opset=8,
+)
+
+PASSES: tuple[Rule, ...] = (EXPAND_LATE, DROP_EXPAND_BEFORE_BROADCASTS)

@@ -41,11 +41,11 @@ def _symbolic(match: Match, rank: int) -> tuple[Dim, ...] | None:
 
 
 def _says_already(node: Node, place: Place, rank: int, opset: int) -> bool:
-    """Tell whether `node` is the `Shape` that reads `place`."""
+    """Tell whether `node` is the `Shape` that reads `place`, and says no more than it must."""
     if node.op_type != "Shape" or node.inputs[0] is not place[0]:
         return False
-    start, end = attribute(node, "start", opset) or 0, attribute(node, "end", opset)
-    return (start, rank if end is None else end) == place[1:]
+    told = (attribute(node, "start", opset) or 0, attribute(node, "end", opset))
+    return told == (place[1], None if place[2] == rank else place[2])
 
 
 def _readable(match: Match, wanted: tuple[Dim, ...] | None) -> Place | None:
