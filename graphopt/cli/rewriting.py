@@ -37,6 +37,12 @@ __all__ = ["COMMANDS"]
 @rewriting
 @verifying
 @sampling
+@click.option(
+    "--offline",
+    metavar="FILE.onnx|FILE.ort",
+    default="",
+    help="Also save the result as onnxruntime optimizes it for this processor: sessions of this version start faster.",
+)
 @click.option("--in-place", is_flag=True, help="Write to MODEL itself, or allow OUT to be it.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write the result.")
 @click.option("--remarks", is_flag=True, help="Say which rules nearly matched, and which condition failed.")
@@ -69,6 +75,8 @@ def optimize(model: str, **given: Any) -> None:
         raise UsageError("--latency times what was written", advice="leave out --dry-run")
     if given["latency"] and is_same(Path(model), output):
         raise UsageError("--latency needs the model before as well", advice="leave out --in-place")
+    if given["offline"] and given["dry_run"]:
+        raise UsageError("--offline writes a file", advice="leave out --dry-run")
     gates = checked_gates(given["gates"], _unmeasured(latency=given["latency"] or given["autotune"]))
     if given["autotune"]:
         from graphopt.search.autotune import autotune

@@ -20,6 +20,7 @@ from graphopt.graph.stage import Staged, stage
 from graphopt.graph.stats import stats
 from graphopt.pipeline.attempt import Attempt, Attempts
 from graphopt.pipeline.manifest import stage_signed
+from graphopt.pipeline.offline import save_offline
 from graphopt.pipeline.options import Options
 from graphopt.pipeline.precision import FloatKept, Gate
 from graphopt.pipeline.proof import Proof
@@ -153,6 +154,7 @@ class _Run:
                 record = self.prove(attempt, staged)
                 if record.status != "different":
                     attempt.model.remarks += self.gate.judge(attempt, self.source, staged.model_path)
+                    attempt.model.remarks += self.save_offline(attempt, staged)
                     return self.finish(attempt, staged, record)
             attempt = self.roll_back(attempt, record)
 
@@ -248,6 +250,15 @@ class _Run:
         trial = self.attempts.run(limit, self.withheld)
         with stage(trial.model, self.folder / "trial.onnx") as staged:
             return self.proof.compare(trial.steps, staged.model_path).status == "different"
+
+    def save_offline(self, attempt: Attempt, staged: Staged) -> list[str]:
+        """Save the form that starts fast, if it is asked for, and say so."""
+        options = self.options
+        if not options.offline:
+            return []
+        self.tell("save as optimized by onnxruntime")
+        output = Path(options.offline)
+        return [save_offline(staged.model_path, output, self.proof, attempt.steps, options.custom_ops)]
 
     def keep_reproducer(self, kind: str, number: int, **limits: int) -> str:
         """Keep the model as it is after so many rewrites, each under its name, in a folder beside the output."""

@@ -24,9 +24,10 @@ class Options:
     `freeze`: True makes initializers listed as inputs constants, False keeps them overridable, None decides by the
     model. `dims` gives symbolic dimensions a number. `stop_after` withholds all rewrites after that many, `skip_steps`
     those of these numbers, `skip` the passes and rules of these names. A rule that `sites` names applies at the nodes
-    listed there and nowhere else, one that `withheld` names anywhere else. `snapshots` is a folder for the model after
-    each pass that changed it. `precision` (fp16 or bf16) narrows what `keep_fp32` (nodes, values, operators, or
-    patterns) does not name; the task's score may drop by `max_drop` for it (None: by 0.01, or float32 is kept).
+    listed there and nowhere else. `snapshots` is a folder for the model after each pass that changed it. `precision`
+    (fp16 or bf16) narrows what `keep_fp32` (nodes, values, operators, or patterns) does not name; the task's score may
+    drop by `max_drop` for it (None: by 0.01, or float32 is kept). `offline` is a file for the model as onnxruntime
+    optimizes it for this processor.
 
     Raises `UsageError` for a value that is not known, with the nearest known one.
     """
@@ -57,6 +58,7 @@ class Options:
     precision: str = ""
     keep_fp32: tuple[str, ...] = ()
     max_drop: float | None = None
+    offline: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -71,6 +73,10 @@ class Options:
         if self.exact and self.fast_math:
             raise UsageError("--exact and --fast-math contradict each other", advice="give one of them")
         self._check_precision()
+        if self.offline and not self.offline.endswith((".onnx", ".ort")):
+            raise UsageError(f"--offline {self.offline!r} is of no known form", advice="name a file .onnx or .ort")
+        if self.offline and self.target not in {Target.PORTABLE, Target.ORT_CPU}:
+            raise UsageError(f"--offline does not go with --target {self.target}", advice="it is for --target ort-cpu")
 
     def _check_precision(self) -> None:
         if self.exact and self.precision:

@@ -97,6 +97,15 @@ class Proof:
         narrowest = narrowest_float(load(after))
         return Tolerance(exactness, _LOSSY.get(narrowest), narrowest)
 
+    def compare_saved(self, steps: Steps, model: Path, saved: Path) -> VerifyRecord:
+        """Compare what a runtime saved of the result `model` with the original; it may round in another order."""
+        if self._verifier is None:
+            return VerifyRecord("off")
+        reordered = Tolerance(Exactness.REASSOCIATES, narrowest=self._narrowest)
+        found = self._tolerance(steps, model) if steps.done else reordered
+        tolerance = reordered if found.exactness is Exactness.EXACT else found
+        return record(self._verifier.judge(saved, tolerance), tolerance, "task" if self.options.task else "drawn")
+
     def losses(self, model: Model, to: str) -> Mapping[str, float]:
         """Return by name what rounding to `to` costs the values of `model` on the feeds; empty if that is unknown."""
         return rounding_losses(model, to, self.feeds(), self.options.custom_ops)

@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from graphopt.runtime.frames import Array
 
-__all__ = ["ONNX_CODES", "open_session", "ort_value", "plain", "runner"]
+__all__ = ["ONNX_CODES", "open_session", "ort_value", "plain", "runner", "save_optimized"]
 
 ONNX_CODES = {
     "bfloat16": 16,
@@ -62,6 +62,18 @@ def open_session(
     # The session borrows the memory of the initializers it was given.
     session.graphopt_initializers = kept
     return session
+
+
+def save_optimized(model: str, output: str, custom_ops: Sequence[str] = ()) -> None:
+    """Save what the runtime makes of `model` for this processor; in its own format if `output` ends in .ort."""
+    options = ort.SessionOptions()
+    # It warns that the result is for this machine, which the caller says.
+    options.log_severity_level = 4
+    options.optimized_model_filepath = output
+    options.add_session_config_entry("session.save_model_format", "ORT" if output.endswith(".ort") else "ONNX")
+    for path in custom_ops:
+        options.register_custom_ops_library(path)
+    ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def ort_value(array: Array) -> ort.OrtValue:

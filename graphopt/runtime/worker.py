@@ -77,6 +77,13 @@ class Service:
         }
         return reply, []
 
+    def save_optimized(self, request: dict[str, Any], _: list[Array]) -> tuple[dict[str, Any], list[Array]]:
+        """Have a model saved as the runtime optimizes it for this machine."""
+        from graphopt.runtime.session import save_optimized
+
+        _guard("load", lambda: save_optimized(request["path"], request["output"], request["custom_ops"]))
+        return {}, []
+
     def close(self, _: dict[str, Any], __: list[Array]) -> tuple[dict[str, Any], list[Array]]:
         """Close the session."""
         self.session = None
