@@ -91,7 +91,7 @@ class _Tuning:
         chosen = self.optimize("choices", self.choose_places(feed, plain))
         results = {"choices": chosen, "default": default, "no choices": plain}
         winner, latency = self.fastest(self.distinct(results), feed)
-        setting = self.tune_session(winner, feed)
+        setting = self.tune_session(winner, feed, latency)
         if winner == ORIGINAL:
             return self.finish(
                 winner, self.optimize("unchanged", replace(self.options, stop_after=0)), latency, setting
@@ -175,12 +175,12 @@ class _Tuning:
 
     # The result.
 
-    def tune_session(self, winner: str, feed: Feed) -> Setting:
+    def tune_session(self, winner: str, feed: Feed, latency: LatencyRecord) -> Setting:
         """Return the settings with which the winner is faster beyond the noise."""
         self.tell("time settings")
         known = {} if self.options.exact else SETTINGS
         timed = SettingTrials(self.place(winner), self.folder, feed, self.options.custom_ops, self.options.seed)
-        setting = timed.run(known, _SHARES[2] * self.budget_s)
+        setting = timed.run(known, _SHARES[2] * self.budget_s, latency.after_ms / 1e3)
         self.races.extend(timed.races)
         return setting
 

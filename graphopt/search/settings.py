@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,14 +35,17 @@ class Setting:
 
 
 SETTINGS: Mapping[str, Setting] = {
-    "denormals are zero": Setting({"session.set_denormal_as_zero": "1"}),
     "no blocked layout": Setting({_DISABLED: "NchwcTransformer"}, {"graph_optimization_level": 2}),
+    "denormals are zero": Setting({"session.set_denormal_as_zero": "1"}),
     "no SkipLayerNormalization": Setting({_DISABLED: "SkipLayerNormFusion"}),
     "no fusion of MatMul and Add": Setting({_DISABLED: "MatMulAddFusion"}),
-    "no fusion of activations into Conv": Setting({_DISABLED: "ConvActivationFusion"}),
     "Transposes where they are": Setting({_DISABLED: "TransposeOptimizer"}),
+    "no fusion of activations into Conv": Setting({_DISABLED: "ConvActivationFusion"}),
 }
-"""What is worth a try on one thread: each of them wins on some models and loses on others."""
+"""What is worth a try on one thread, what wins most often or most first; on other models each of them loses."""
+
+_INFERENCES = 12
+"""A setting takes about so many inferences to be judged: a model that is too slow for that is not tried with it."""
 
 
 class SettingTrials:
@@ -52,8 +56,13 @@ class SettingTrials:
         self._custom_ops = [str(Path(each).resolve()) for each in custom_ops]
         self.races: list[RaceRecord] = []
 
-    def run(self, settings: Mapping[str, Setting], budget_s: float) -> Setting:
-        """Return the winners together, if they win together; of metadata what wins when the runtime reads it itself."""
+    def run(self, settings: Mapping[str, Setting], budget_s: float, latency_s: float = 0.0) -> Setting:
+        """Return the winners together, if they win together; of metadata what wins when the runtime reads it itself.
+
+        Of `settings`, the first are tried, as many as there is time for if an inference takes `latency_s`.
+        """
+        able = int(budget_s / 2 / (_INFERENCES * latency_s)) if latency_s else len(settings)
+        settings = dict(itertools.islice(settings.items(), able))
         found = self._race(
             _DEFAULT, {name: self._contender(name, each) for name, each in settings.items()}, budget_s / 2
         )
@@ -63,7 +72,7 @@ class SettingTrials:
             found = self._race(_DEFAULT, {_TOGETHER: self._contender(_TOGETHER, best), **declared}, budget_s / 4)
             best = Setting(best.config if _TOGETHER in found else {}, best.metadata if _DECLARED in found else {})
         most = cores()
-        if most < 2:
+        if most < 2 or not able:
             return best
         fewer = self._race(f"{most} threads", {"1 thread": self._contender("1 thread", best)}, budget_s / 4, most)
         threads = {"intra_op_num_threads": 1 if fewer else most}

@@ -20,7 +20,7 @@ METADATA_KEY = "ort_config"
 
 _CHOSEN = {
     "original": "nothing was faster than the original, which is left as it is",
-    "choices": "rewrites are kept where they win",
+    "choices": "rewrites chosen by place are kept where they win",
     "default": "the pipeline as it is does best",
     "no choices": "the pipeline without what is chosen by place does best",
 }
@@ -67,7 +67,7 @@ def content(report: Report) -> dict[str, Any]:
 def notes_on(tuning: TuningRecord, output: Path | None) -> list[str]:
     """Say in sentences what was chosen and how the settings are used."""
     notes = [f"autotune: {_CHOSEN.get(tuning.chosen, tuning.chosen)}"]
-    if tuning.chosen == "choices":
+    if tuning.chosen == "choices" and tuning.trials:
         notes[0] += f", {sum(each.taken for each in tuning.trials)} of {len(tuning.trials)} that were timed"
     if tuning.config:
         where = "" if output is None else f" (in {settings_path(output).name})"
