@@ -6,6 +6,7 @@ from typing import Any
 
 from graphopt.graph.dims import Dim
 from graphopt.graph.edit import Builder
+from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
 from graphopt.rewrite.conditions import condition
 from graphopt.rewrite.rule import Match, Rule
@@ -15,6 +16,7 @@ __all__ = ["PASSES"]
 
 Shape = tuple[Dim, ...]
 SPREADING = frozenset(BROADCASTING.split(" | "))
+MANY_READERS = 64
 MANY_OPERANDS = 8
 """No more operands are looked at."""
 ELEMENTWISE = (
@@ -71,19 +73,30 @@ EXPAND_LATE = Rule(
 
 def _through(match: Match) -> tuple[int, int, Value] | None:
     """Return the places of an operand and of one of its operands, and what that is needlessly expanded from."""
-    operands = list(match["xs"]) if len(match["xs"]) <= MANY_OPERANDS else []
-    for place, value in enumerate(operands):
+    for place, value in enumerate(match["xs"] if len(match["xs"]) <= MANY_OPERANDS else ()):
         node = value.producer()
-        alone = len(value.uses()) == 1 and not value.is_graph_output()
-        if node is None or node.domain or node.op_type not in SPREADING or not alone:
+        if node is None or node.domain or node.op_type not in SPREADING or value.is_graph_output():
             continue
-        others = [match.facts.shape(other) for other in (*operands[:place], *operands[place + 1 :])]
         for at, inner in enumerate(node.inputs if len(node.inputs) <= MANY_OPERANDS else ()):
             source = _source(inner)
             narrow = None if source is None else _narrower(node, at, source, match)
-            if source is not None and broadcasts_to([*others, narrow], match.facts.shape(match.result)):
+            if source is not None and narrow is not None and _all_broadcast(value, narrow, match.facts):
                 return place, at, source
     return None
+
+
+def _all_broadcast(value: Value, narrow: Shape, facts: Facts) -> bool:
+    """Tell whether all readers of `value` give the same shape if it is `narrow`."""
+    readers = [node for node, _ in value.uses()]
+    return len(readers) <= MANY_READERS and all(
+        not node.domain
+        and node.op_type in SPREADING
+        and broadcasts_to(
+            [narrow if one is value else None if one is None else facts.shape(one) for one in node.inputs],
+            facts.shape(node.outputs[0]),
+        )
+        for node in readers
+    )
 
 
 def _source(value: Value | None) -> Value | None:
