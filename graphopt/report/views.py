@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from graphopt.pipeline.report import LatencyRecord, Report, VerifyRecord
+from graphopt.report.tuned import tuning_tables
 from graphopt.tables import Table, plain
 
 __all__ = ["human_bytes", "human_count", "loud_lines", "report_tables"]
@@ -38,8 +39,8 @@ def _change(before: float | None, after: float | None) -> str:
 
 
 def report_tables(report: Report) -> list[Table]:
-    """Return the tables of a report: before and after, rewrites by rule, time by pass."""
-    return [_before_after(report), *_rules(report), _passes(report)]
+    """Return the tables of a report: before and after, rewrites by rule, time by pass, what was measured to choose."""
+    return [_before_after(report), *_rules(report), _passes(report), *tuning_tables(report.tuning)]
 
 
 def _before_after(report: Report) -> Table:

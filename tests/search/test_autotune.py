@@ -23,6 +23,7 @@ from graphopt.pipeline import attempt
 from graphopt.pipeline.options import Options
 from graphopt.pipeline.passes import Pass
 from graphopt.pipeline.registry import Registry, installed
+from graphopt.report.views import report_tables
 from graphopt.rewrite.rule import Rule
 from graphopt.rewrite.steps import Steps
 from graphopt.runtime.ratios import Ratio
@@ -35,6 +36,7 @@ from graphopt.search.choice import choose
 from graphopt.search.settings import Setting, combined
 from graphopt.search.sidecar import declare, settings_path, write_settings
 from graphopt.search.trials import Trial
+from graphopt.tables import render
 
 NEAR = {"exactness": Exactness.REASSOCIATES, "stage": "explore"}
 FAST = Rule("cancel-inverse", "Cancel what undoes itself.", "Asinh(Sinh(x))", "x", **NEAR)  # type: ignore[arg-type]
@@ -95,6 +97,10 @@ def test_places_keep_what_wins(model: Path, task: Path, rules: None, tmp_path: P
     assert result.report.latency.high < 1
     assert result.report.rules == {FAST.name: 1}
     assert "time whole models" in steps
+    shown = "".join(render([table], "markdown") for table in report_tables(result.report))
+    assert f"| {FAST.name} | 1 | 1 |" in shown
+    assert f"| {SLOW.name} | 1 | 0 | 0.000 ms |" in shown
+    assert "| original | itself | 1 |" in shown
     again = autotune(model, tmp_path / "again.onnx", options=options, budget_s=3).report.tuning
     assert again is not None
     assert [each.cached for each in again.trials] == [True, True]
