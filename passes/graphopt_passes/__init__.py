@@ -38,6 +38,7 @@ FAMILIES: tuple[str, ...] = (
     "sizes",
     "expands",
     "late_expands",
+    "unread_elements",
     "pads",
     "noop_arithmetic",
     "noop_logic",
