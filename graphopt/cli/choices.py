@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ __all__ = [
     "verifying",
 ]
 
+_DIM = re.compile(r"\s*(?P<name>.+?)=(?P<number>[0-9]+)(?:,|$)")
+"""One of several; a name may hold commas itself."""
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
@@ -77,7 +80,11 @@ rewriting = _stack(
     click.option("--freeze", is_flag=True, help="Make initializers that are listed as inputs constants."),
     click.option("--keep-overridable", is_flag=True, help="Keep initializers that are listed as inputs overridable."),
     click.option(
-        "--dim", "dims", multiple=True, metavar="NAME=N", help="Give a symbolic dimension a number; repeatable."
+        "--dim",
+        "dims",
+        multiple=True,
+        metavar="NAME=N,...",
+        help="Give symbolic dimensions a number, those without a name by INPUT.AXIS; repeatable.",
     ),
     click.option(
         "--precision",
@@ -181,16 +188,16 @@ reporting = click.option(
 
 
 def parse_dims(items: tuple[str, ...]) -> dict[str, int]:
-    """Parse NAME=N items.
+    """Parse NAME=N items, several of which may stand in one, with commas between them.
 
     Raises `UsageError` if an item is not of that form.
     """
     found: dict[str, int] = {}
     for item in items:
-        name, _, number = item.rpartition("=")
-        if not name or not number.isdigit():
-            raise UsageError(f"--dim {item!r} is not NAME=N", advice="for example --dim batch=1")
-        found[name] = int(number)
+        parts = list(_DIM.finditer(item))
+        if not parts or parts[-1].end() != len(item):
+            raise UsageError(f"--dim {item!r} is not NAME=N", advice="for example --dim batch=1,seq=128")
+        found |= {part["name"]: int(part["number"]) for part in parts}
     return found
 
 
