@@ -10,7 +10,6 @@ from graphopt.graph.edit import Builder
 from graphopt.graph.model import DataType, Value
 from graphopt.rewrite.conditions import attr_is, condition, dtype_in, rank
 from graphopt.rewrite.rule import Match, Rule
-from graphopt_passes.axes import axes_of
 from graphopt_passes.linear import unshared
 
 __all__ = ["PASSES"]
@@ -25,11 +24,8 @@ def _rows(match: Match) -> Array | None:
     return None if w is None or w.dtype.kind != "f" or not np.isfinite(w).all() else w + w.dtype.type(0)
 
 
-def _look_up(build: Builder, match: Match, *, from_end: bool) -> Value | None:
-    """Gather rows, and zeros for indices out of bounds; with `from_end` negative ones count from the end."""
-    rows, i = _rows(match), match["i"]
-    if rows is None:
-        return None
+def _look_up(build: Builder, match: Match, rows: Array, i: Value, *, from_end: bool) -> Value:
+    """Gather `rows`, and zeros for indices out of bounds; with `from_end` negative ones count from the end."""
     dtype = np.dtype("int32" if match.facts.dtype(i) == DataType.INT32 else "int64")
     zero, count, lowest = (build.constant(np.array(number, dtype)) for number in (0, len(rows), -1))
     if from_end:
@@ -51,19 +47,22 @@ def _is_indicator(match: Match) -> bool:
 
 @condition("it is compared with its places")
 def _counts(match: Match) -> bool:
-    places, w, axis = match.constant("r"), match.facts.static_shape(match["w"]), match.facts.rank(match["i"])
-    if places is None or w is None or axis is None:
+    places, w, shape = match.constant("r"), match.facts.static_shape(match["w"]), match.facts.shape(match["i"])
+    if places is None or w is None or not shape or shape[-1] != 1 or places.ndim > len(shape):
         return False
-    last = axes_of(match["u"].producer(), match.facts, axis + 1) == (axis,)
-    return last and places.shape == (w[0],) and bool((places == np.arange(w[0])).all())
+    return places.size == places.shape[-1] == w[0] and bool((places.reshape(-1) == np.arange(w[0])).all())
 
 
 def _from_one_hot(build: Builder, match: Match) -> Value | None:
-    return _look_up(build, match, from_end=True)
+    rows = _rows(match)
+    return None if rows is None else _look_up(build, match, rows, match["i"], from_end=True)
 
 
 def _from_comparison(build: Builder, match: Match) -> Value | None:
-    return _look_up(build, match, from_end=False)
+    rows = _rows(match)
+    if rows is None:
+        return None
+    return _look_up(build, match, rows, build.op("Squeeze", match["i"], build.shape(-1)), from_end=False)
 
 
 _WHERE = (dtype_in("i", INTEGERS, "integers"), rank("w", 2), unshared("w"))
@@ -81,10 +80,10 @@ ONE_HOT_TO_GATHER = Rule(
 COMPARISON_TO_GATHER = Rule(
     name="comparison-to-gather",
     doc="Gather the rows of a constant that a product with the comparison of indices to all places picks.",
-    match="MatMul(skip(Cast(Equal((u := Unsqueeze(i, *_)), const(r)))), const(w))",
+    match="MatMul(skip(Cast(Equal(i, const(r)))), const(w))",
     replace=_from_comparison,
     where=(*_WHERE, _counts),
-    min_opset=12,
+    min_opset=13,
     shared=True,
 )
 
