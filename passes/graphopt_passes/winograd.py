@@ -99,14 +99,19 @@ class _Axis:
         return self.transforms.kernel[:, None] if self.cut else np.eye(self.taps)[None]
 
 
+_ONE = _Axis(1, 1, (0, 0))
+
+
 @dataclass(frozen=True)
 class _Site:
-    """A dense convolution of stride 1 with known sizes; one of rank 3 counts as pictures of one row."""
+    """A dense convolution of stride 1 with known sizes; lines and pictures of one column count as those of one row."""
 
     channels: int
     outputs: int
     down: _Axis
     across: _Axis
+    rank: int = 4
+    column: bool = False
 
     @property
     def axes(self) -> tuple[_Axis, _Axis]:
@@ -174,7 +179,9 @@ def _site(match: Match, tiles: Sequence[tuple[int, int]] = _TILES) -> _Site | No
         return None
     around = [(pads[axis], pads[axis + axes]) for axis in range(axes)]
     found = [_Axis(size, taps, pad) for size, taps, pad in zip(sizes, w[2:], around, strict=True)]
-    site = _Site(w[1], w[0], *([_Axis(1, 1, (0, 0))] if axes == 1 else []), *found)
+    column = axes == 2 and found[1] == _ONE
+    down, across = (_ONE, found[0]) if axes == 1 or column else found
+    site = _Site(w[1], w[0], down, across, rank=len(w), column=column)
     return site.best(tiles) if min(axis.results for axis in found) > 0 else None
 
 
@@ -190,7 +197,7 @@ def _winograd(build: Builder, match: Match, tiles: Sequence[tuple[int, int]] = _
         return None
     weights = w.reshape(site.outputs, site.channels, site.down.taps, site.across.taps)
     products = _multiply(build, _enter(build, match["x"], site), weights, b, site)
-    return _leave(build, products, site, match.facts.rank(match["x"]))
+    return _leave(build, products, site)
 
 
 def _enter(build: Builder, x: Value, site: _Site) -> Value:
@@ -238,7 +245,7 @@ def _transformed(build: Builder, w: Array, site: _Site) -> Value:
     return value
 
 
-def _leave(build: Builder, x: Value, site: _Site, rank: int | None) -> Value:
+def _leave(build: Builder, x: Value, site: _Site) -> Value:
     """Transform back: [n, points * o, tiles down, tiles across] becomes [n, o, rows, columns].
 
     Tiles do not overlap here, and so all outputs of a picture stand one below the other in one.
@@ -248,7 +255,7 @@ def _leave(build: Builder, x: Value, site: _Site, rank: int | None) -> Value:
     kernel = build.constant(filters.reshape(site.points, 1, down.tile, across.tile))
     made = build.op("Reshape", x, build.shape(-1, site.points, site.outputs * down.tiles, across.tiles))
     made = build.op("ConvTranspose", made, kernel, strides=[axis.tile for axis in site.axes])
-    axes = site.axes[-2 if rank == 4 else -1 :]
+    axes = (across, down) if site.column else site.axes[-2 if site.rank == 4 else -1 :]
     made = build.op("Reshape", made, build.shape(-1, site.outputs, *(axis.tiles * axis.tile for axis in axes)))
     over = [place for place, axis in enumerate(axes, 2) if axis.tiles * axis.tile > axis.results]
     if over:
