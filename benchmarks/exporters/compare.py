@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from benchmarks.run import commit, portable
 from benchmarks.venvs import InstallError, environment
 from graphopt.graph.facts import Facts
 from graphopt.graph.stats import stats
+from graphopt.kinds import Target
 from graphopt.measure.bench import BenchOptions, bench
 from graphopt.pipeline.optimize import optimize
 from graphopt.pipeline.options import Options
@@ -62,6 +64,19 @@ def _sets(folder: Path, given: argparse.Namespace) -> Iterator[list[Path]]:
             yield sorted(found, key=lambda path: (not path.stem.startswith("script"), path.stem))
 
 
+def _alike(exports: Sequence[Path], target: str) -> Iterator[list[Path]]:
+    """Yield the exports that should give the same: those of one opset, and for a target that raises it all."""
+    if target != Target.PORTABLE:
+        yield list(exports)
+        return
+    for _, group in groupby(sorted(exports, key=_opset), _opset):
+        yield list(group)
+
+
+def _opset(export: Path) -> str:
+    return export.stem.split("-")[1]
+
+
 def _compare(exports: Sequence[Path], target: str, worker: Worker, *, timed: bool) -> Comparison:
     """Optimize the exports of one module, count operators, and time the results together, in turns."""
     found, made = [], []
@@ -72,7 +87,9 @@ def _compare(exports: Sequence[Path], target: str, worker: Worker, *, timed: boo
         found.append(Result(path.stem, one.report.verification.status, stats(one.model, Facts(one.model)).operators))
         made.append(result)
     latency = portable(bench(made, BenchOptions(budget_s=BUDGET_S))) if timed else None
-    return Comparison(exports[0].parents[1].name, exports[0].parent.name, target, tuple(found), latency)
+    place = exports[0].parent
+    opsets = "/".join(sorted({_opset(path) for path in exports}))
+    return Comparison(place.parent.name, place.name, opsets, target, tuple(found), latency)
 
 
 def _options() -> argparse.Namespace:
@@ -118,8 +135,10 @@ def main() -> int:
     found = []
     with closing(Worker()) as worker:
         for exports in _sets(folder, given):
-            found += [_compare(exports, target, worker, timed=given.time) for target in given.targets.split(",")]
-            print(render([table(found[-1:])], "csv").splitlines()[-1], flush=True)
+            for target in given.targets.split(","):
+                for group in _alike(exports, target):
+                    found.append(_compare(group, target, worker, timed=given.time))
+                    print(render([table(found[-1:])], "csv").splitlines()[-1], flush=True)
     print(render([table(found)], "table"))
     if given.write:
         _write(found)

@@ -24,13 +24,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of all exports of one module, with `shapes` fixed or dynamic, for one target.
+    """The results of all exports of one module, with `shapes` fixed or dynamic and of these opsets, for one target.
 
     In the report of timing the first entry is the first result, to which the ratios are.
     """
 
     module: str
     shapes: str
+    opsets: str
     target: str
     results: tuple[Result, ...]
     latency: BenchReport | None = None
@@ -73,8 +74,8 @@ def spread(report: BenchReport | None) -> tuple[Entry, Entry] | None:
 
 def table(comparisons: Sequence[Comparison]) -> Table:
     """Return one row for each module, kind of shapes and target."""
-    header = ("module", "shapes", "target", "exports", "nodes", "functions", "differences", "slowest / fastest")
-    return Table(header, tuple(_row(one) for one in comparisons), "", frozenset({3, 4, 7}))
+    header = ("module", "shapes", "target", "opset", "right", "nodes", "functions", "differences", "slowest / fastest")
+    return Table(header, tuple(_row(one) for one in comparisons), "", frozenset({4, 5, 8}))
 
 
 def _row(one: Comparison) -> tuple[str, ...]:
@@ -88,9 +89,10 @@ def _row(one: Comparison) -> tuple[str, ...]:
         one.module,
         one.shapes,
         one.target,
-        str(len(one.results)),
+        one.opsets,
+        f"{sum(result.status == 'same' for result in one.results)} of {len(one.results)}",
         "-".join(dict.fromkeys((str(nodes[0]), str(nodes[-1])))),
-        ", ".join(f"{name} {first[name]}" for name in shared),
+        ", ".join(f"{name} {first[name]}" for name in shared) or "none",
         ", ".join(f"{name} {'/'.join(map(str, counts))}" for name, counts in differ.items()) or "none",
         "" if ratio is None else f"{ratio:.3f}",
     )
