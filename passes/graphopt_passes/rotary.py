@@ -14,7 +14,7 @@ from graphopt.graph.facts import Facts
 from graphopt.graph.model import DataType, Value
 from graphopt.kinds import Exactness, Target
 from graphopt.rewrite.conditions import condition, dtype_in
-from graphopt.rewrite.rule import Match, Rule
+from graphopt.rewrite.rule import Condition, Match, Replacement, Rule
 from graphopt_passes.axes import axis_of
 from graphopt_passes.halves import first_half, halves_are_equal, is_half
 from graphopt_passes.transposes import permutation
@@ -57,25 +57,56 @@ def _tokens(x: Value, angles: Value, facts: Facts) -> _Tokens | None:
     return _Tokens(value, batch, steps, heads, features, turned, items != 1)
 
 
+def _turns(match: Match, x: Value, *, paired: bool) -> bool:
+    """Tell whether `hi` and `lo` are the halves of `x`, and joined on the last axis."""
+    facts, joined = match.facts, match["r"].producer()
+    if not all(is_half(match[name], x, which, facts, paired=paired) for which, name in enumerate(("lo", "hi"))):
+        return False
+    rank = facts.rank(match["r"])
+    return rank is not None and axis_of(joined, facts, rank) == rank - 1
+
+
 @condition("the halves change places, one with its sign changed")
 def _turns_halves(match: Match) -> bool:
-    x, facts = match["x"], match.facts
-    if not is_half(match["hi"], x, 1, facts) or not is_half(match["lo"], x, 0, facts):
+    return _turns(match, match["x"], paired=False)
+
+
+@condition("neighbours change places, one with its sign changed")
+def _turns_pairs(match: Match) -> bool:
+    shape, joined = match.facts.shape(match["x"]), match.facts.shape(match["r"])
+    if shape is None or joined is None or len(joined) != len(shape) + 1:
         return False
-    joined = match["r"].producer()
-    return axis_of(joined, facts, facts.rank(x)) == (facts.rank(x) or 0) - 1
+    return _turns(match, match["x"], paired=True) and match.facts.shape(match["v"]) == shape
 
 
-@condition("both halves are turned by the same angles")
-def _same_angles(match: Match) -> bool:
-    return halves_are_equal(match["c"], match.facts) and halves_are_equal(match["s"], match.facts)
+@condition("the halves of one value are turned")
+def _splits_halves(match: Match) -> bool:
+    x, c = match["lo"].producer().inputs[0], match.facts.shape(match["c"])
+    half = match.facts.shape(match["lo"])
+    return _turns(match, x, paired=False) and c is not None and half is not None and c[-1:] == half[-1:]
+
+
+def same_angles(*, paired: bool) -> Condition:
+    """Require that both halves are turned by the same angles."""
+
+    def check(match: Match) -> bool:
+        return all(halves_are_equal(match[name], match.facts, paired=paired) for name in "cs")
+
+    return Condition(f"both {'neighbours' if paired else 'halves'} are turned by the same angles", check)
+
+
+def _found(match: Match) -> _Tokens | None:
+    """Find the tokens, if cosines and sines are of one shape."""
+    shape = match.facts.shape(match["c"])
+    if shape is None or shape != match.facts.shape(match["s"]):
+        return None
+    x = match.get("x") or match["lo"].producer().inputs[0]
+    return _tokens(x, match["c"], match.facts)
 
 
 @condition("each token has its angles, the same for all heads")
 def _angles_by_token(match: Match) -> bool:
-    shape = match.facts.shape(match["c"])
-    same = shape is not None and shape == match.facts.shape(match["s"])
-    return same and _tokens(match["x"], match["c"], match.facts) is not None
+    return _found(match) is not None
 
 
 def _sizes(build: Builder, tokens: _Tokens) -> Value:
@@ -91,35 +122,69 @@ def _sizes(build: Builder, tokens: _Tokens) -> Value:
     return build.shape(batch, steps, tokens.heads, tokens.features)
 
 
-def _turn_halves(build: Builder, match: Match) -> Value | None:
-    tokens = _tokens(match["x"], match["c"], match.facts)
+def _fuse_whole(*, paired: bool) -> Replacement:
+    def build_it(build: Builder, match: Match) -> Value | None:
+        cos, sin = (first_half(build, match[name], match.facts, paired=paired) for name in "cs")
+        return _rotate(build, match, cos, sin, interleaved=1 if paired else None)
+
+    return build_it
+
+
+def _fuse_split(build: Builder, match: Match) -> Value | None:
+    return _rotate(build, match, match["c"], match["s"])
+
+
+def _rotate(build: Builder, match: Match, cos: Value, sin: Value, **attributes: Any) -> Value | None:
+    """Turn the tokens, as if those of all items were one row of steps where each item has its own angles."""
+    tokens = _found(match)
     if tokens is None:
         return None
-    cos, sin = (first_half(build, match[name], match.facts) for name in "cs")
-    return _turned(build, tokens, cos, sin)
-
-
-def _turned(build: Builder, tokens: _Tokens, cos: Value, sin: Value, **attributes: Any) -> Value:
-    """Turn the tokens, as if those of all items were one row of steps where each item has its own angles."""
-    size = tokens.heads * tokens.features
-    rows = build.op("Reshape", tokens.value, build.shape(*((1, -1) if tokens.own else (0, 0)), size))
+    size, own = tokens.heads * tokens.features, tokens.own
+    rows = build.op("Reshape", tokens.value, build.shape(*((1, -1) if own else (0, 0)), size))
     table = [build.op("Reshape", each, build.shape(-1, tokens.features // 2)) for each in (cos, sin)]
     attributes |= {"domain": "com.microsoft", "num_heads": tokens.heads}
     turned = build.op("RotaryEmbedding", rows, build.shape(0), *table, **attributes)
-    result: Value = build.op("Reshape", turned, _sizes(build, tokens), allowzero=1 if tokens.own else None)
+    result: Value = build.op("Reshape", turned, _sizes(build, tokens), allowzero=1 if own else None)
     return build.op("Transpose", result, perm=_HEADS_FIRST) if tokens.heads_first else result
 
 
+_FLOAT = dtype_in("c", frozenset({DataType.FLOAT}))
+
+# Measured with onnxruntime 1.32, one thread, Transpose and angles included: 0.35 to 0.70 of the time.
 FUSE_ROTARY_EMBEDDING = Rule(
     name="fuse-rotary-embedding",
     doc="Fuse rotary position embedding of feature halves into the operator that onnxruntime has for it.",
     match="Add(Mul(x, c), Mul((r := Concat(Neg(hi), lo)), s))",
-    replace=_turn_halves,
-    where=(dtype_in("x", frozenset({DataType.FLOAT})), _turns_halves, _same_angles, _angles_by_token),
+    replace=_fuse_whole(paired=False),
+    where=(_FLOAT, _turns_halves, same_angles(paired=False), _angles_by_token),
     exactness=Exactness.REASSOCIATES,
     stage="steer",
     min_opset=15,
     targets=(Target.ORT_CPU,),
 )
 
-PASSES = (FUSE_ROTARY_EMBEDDING,)
+FUSE_INTERLEAVED_EMBEDDING = Rule(
+    name="fuse-interleaved-embedding",
+    doc="Fuse rotary position embedding of neighbouring features into the operator that onnxruntime has for it.",
+    match="Add(Mul(x, c), Mul((v := Reshape((r := Concat(Unsqueeze(Neg(hi), *_), Unsqueeze(lo, *_))), *_)), s))",
+    replace=_fuse_whole(paired=True),
+    where=(_FLOAT, _turns_pairs, same_angles(paired=True), _angles_by_token),
+    exactness=Exactness.REASSOCIATES,
+    stage="steer",
+    min_opset=15,
+    targets=(Target.ORT_CPU,),
+)
+
+FUSE_SPLIT_EMBEDDING = Rule(
+    name="fuse-split-embedding",
+    doc="Fuse rotary position embedding that turns feature halves apart into the operator that onnxruntime has for it.",
+    match="(r := Concat(Sub(Mul(lo, c), Mul(hi, s)), Add(Mul(hi, c), Mul(lo, s))))",
+    replace=_fuse_split,
+    where=(_FLOAT, _splits_halves, _angles_by_token),
+    exactness=Exactness.REASSOCIATES,
+    stage="steer",
+    min_opset=15,
+    targets=(Target.ORT_CPU,),
+)
+
+PASSES = (FUSE_ROTARY_EMBEDDING, FUSE_INTERLEAVED_EMBEDDING, FUSE_SPLIT_EMBEDDING)
