@@ -107,6 +107,13 @@ def exporters(session: nox.Session) -> None:
     session.run("python", "benchmarks/exporters/compare.py", *session.posargs)
 
 
+@nox.session
+def patterns(session: nox.Session) -> None:
+    """Measure what the rules make of known patterns, as PyTorch exports them, and write the table of it."""
+    session.install("-e", ".", "-r", "benchmarks/requirements.txt")
+    session.run("python", "benchmarks/patterns/run.py", *(session.posargs or ["--write"]))
+
+
 @nox.session(name="bench-table")
 def bench_table(session: nox.Session) -> None:
     """Write README's table and the plots from the newest result file."""
