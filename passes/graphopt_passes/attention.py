@@ -92,4 +92,15 @@ THRESHOLD_NAN_GUARD = Rule(
     targets=(Target.ORT_CPU,),
 )
 
-PASSES = (MERGE_PRODUCT_SCALES, SPLIT_BATCH_BEFORE_TRANSPOSE, THRESHOLD_NAN_GUARD)
+# What is between Softmax and the product hides attention from a runtime's own fusion, OpenVINO's for one.
+DROP_NAN_GUARD = Rule(
+    name="drop-nan-guard",
+    doc="Drop the zeros that stand in where a Softmax gives NaN.",
+    match="Where(IsNaN(p), 0.0, p)",
+    replace="p",
+    where=(_is_probability, same_shape("p", "result")),
+    stage="fuse",
+    fast_math=True,
+)
+
+PASSES = (MERGE_PRODUCT_SCALES, SPLIT_BATCH_BEFORE_TRANSPOSE, DROP_NAN_GUARD, THRESHOLD_NAN_GUARD)
