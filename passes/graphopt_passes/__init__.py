@@ -51,6 +51,7 @@ FAMILIES: tuple[str, ...] = (
     "slopes",
     "softmaxes",
     "sums_of_squares",
+    "group_norms",
     "activations",
     "batchnorm",
     "affine",

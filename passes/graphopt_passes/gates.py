@@ -7,7 +7,7 @@ import numpy as np
 from graphopt.graph.edit import Builder
 from graphopt.graph.model import DataType, Value
 from graphopt.kinds import Exactness, Target
-from graphopt.rewrite.conditions import dtype_in, same_shape
+from graphopt.rewrite.conditions import constant_where, dtype_in, same_shape
 from graphopt.rewrite.replacement import expand
 from graphopt.rewrite.rule import Match, Rule
 from graphopt_passes.formulas import respell, spells
@@ -141,6 +141,23 @@ SPELL_MISH = Rule(
     targets=(Target.ORT_CPU,),
 )
 
+# Measured: the choice takes longer than all the rest. Above 17 the function rounds to its operand.
+CHOICE_TO_SOFTPLUS = Rule(
+    name="choice-to-softplus",
+    doc="Eliminate the choice of the operand itself where Softplus rounds to it.",
+    match="Where(Greater(x, const(t)), x, (s := Softplus(x)))",
+    replace="s",
+    where=(
+        dtype_in("x", SINGLE),
+        constant_where("t", "is 17 or more", lambda t: bool((t >= 17).all())),
+        same_shape("x", "result"),
+    ),
+    exactness=Exactness.REASSOCIATES,
+    stage="recognize",
+    min_opset=9,
+    shared=True,
+)
+
 PASSES = (
     RECOGNIZE_HARD_SIGMOID,
     RECOGNIZE_STEEP_HARD_SIGMOID,
@@ -148,6 +165,7 @@ PASSES = (
     RECOGNIZE_SOFTSIGN,
     DIVIDE_BY_LOGISTIC,
     INVERT_LOGISTIC,
+    CHOICE_TO_SOFTPLUS,
     LOWER_SWISH,
     LOWER_MISH,
     SPELL_MISH,
