@@ -74,15 +74,7 @@ class Attempts:
         """
         options = self.options
         model = self.load()
-        bounds = [bound for bound in (limit, options.stop_after) if bound is not None]
-        chosen = ((rule, node) for rule, nodes in options.withheld.items() for node in nodes)
-        steps = Steps(
-            min(bounds, default=None),
-            options.skip_steps,
-            {*withheld, *chosen},
-            remarks=options.remarks,
-            only=options.sites,
-        )
+        steps = self._steps(limit, withheld)
         context = Context(
             model,
             steps,
@@ -105,6 +97,19 @@ class Attempts:
         if model.opset() != opset:
             model.remarks.append(f"opset {opset} became {model.opset()}, for target {options.target}")
         return attempt
+
+    def _steps(self, limit: int | None, withheld: Collection[Site]) -> Steps:
+        """Make the counter of rewrites, which admits what the user and the caller do."""
+        options = self.options
+        bounds = [bound for bound in (limit, options.stop_after) if bound is not None]
+        chosen = ((rule, node) for rule, nodes in options.withheld.items() for node in nodes)
+        return Steps(
+            min(bounds, default=None),
+            options.skip_steps,
+            {*withheld, *chosen},
+            remarks=options.remarks,
+            only=options.sites,
+        )
 
 
 class _Progress:
