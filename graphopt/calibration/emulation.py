@@ -21,11 +21,14 @@ _WIDE = DataType.FLOAT
 
 @contextmanager
 def runnable(path: Path) -> Iterator[Path]:
-    """Give the file of a model that onnxruntime's CPU can run: `path`, or one that emulates its bfloat16."""
+    """Give the file of a model that onnxruntime's CPU runs as meant: `path`, or one that emulates its narrow types.
+
+    The CPU has no kernels for bfloat16, and few for float16: in between it would not round.
+    """
     model = load(path)
     with tempfile.TemporaryDirectory(prefix="graphopt-") as folder:
         emulated = Path(folder) / path.name
-        if emulate(model, DataType.BFLOAT16):
+        if sum(emulate(model, narrow) for narrow in (DataType.BFLOAT16, DataType.FLOAT16)):
             save(model, emulated)
         yield emulated if emulated.exists() else path
 
@@ -33,9 +36,11 @@ def runnable(path: Path) -> Iterator[Path]:
 def emulate(model: Model, narrow: DataType) -> int:
     """Let the nodes of `model` that give `narrow` compute in float32 and round; return how many there are.
 
-    Inputs and outputs of the model must be of other types. What is stored in `narrow` stays so and is converted behind.
+    What is stored in `narrow` stays so and is converted behind. Left unchanged: a model with inputs or outputs of it.
     """
     facts, names = Facts(model), Names(model)
+    if any(facts.dtype(value) == narrow for value in (*model.graph.inputs, *model.graph.outputs)):
+        return 0
     stored: list[Value] = []
     made: list[Value] = []
     for graph in model.scopes():

@@ -82,11 +82,11 @@ class Proof:
             return VerifyRecord("unchanged")
         tolerance = self._tolerance(steps, after)
         source = "task" if self.options.task else "drawn"
-        if tolerance.narrowest != "bfloat16":
+        if tolerance.exactness is not Exactness.LOSSY:
             return record(self._verifier.judge(after, tolerance), tolerance, source)
         with runnable(after) as path:
             found = record(self._verifier.judge(path, tolerance), tolerance, source)
-        said = "bfloat16 emulated in float32, as the runtime has no kernels for it"
+        said = f"{tolerance.narrowest} emulated in float32, every result rounded"
         return found if path == after else replace(found, detail="; ".join(filter(None, (found.detail, said))))
 
     def _tolerance(self, steps: Steps, after: Path) -> Tolerance:
