@@ -148,6 +148,27 @@ def _rotate(build: Builder, match: Match, cos: Value, sin: Value, **attributes: 
     return build.op("Transpose", result, perm=_HEADS_FIRST) if tokens.heads_first else result
 
 
+@condition("each item has its own angles, or is the only one")
+def _angles_by_item(match: Match) -> bool:
+    tokens = _found(match)
+    return tokens is not None and (tokens.own or tokens.batch == 1)
+
+
+def _standard(build: Builder, match: Match) -> Value | None:
+    tokens = _found(match)
+    if tokens is None:
+        return None
+    table = [first_half(build, match[name], match.facts) for name in "cs"]
+    if tokens.own:
+        table = [build.op("Squeeze", each, build.shape(1 if tokens.heads_first else 2)) for each in table]
+    else:
+        table = [build.op("Reshape", each, build.shape(1, -1, tokens.features // 2)) for each in table]
+    rows = build.op("Reshape", tokens.value, build.shape(0, 0, tokens.heads * tokens.features))
+    turned = build.op("RotaryEmbedding", rows, *table, num_heads=tokens.heads)
+    result: Value = build.op("Reshape", turned, build.shape(0, 0, tokens.heads, tokens.features))
+    return build.op("Transpose", result, perm=_HEADS_FIRST) if tokens.heads_first else result
+
+
 _FLOAT = dtype_in("c", frozenset({DataType.FLOAT}))
 
 # Measured with onnxruntime 1.32, one thread, Transpose and angles included: 0.35 to 0.70 of the time.
@@ -187,4 +208,16 @@ FUSE_SPLIT_EMBEDDING = Rule(
     targets=(Target.ORT_CPU,),
 )
 
-PASSES = (FUSE_ROTARY_EMBEDDING, FUSE_INTERLEAVED_EMBEDDING, FUSE_SPLIT_EMBEDDING)
+RECOGNIZE_ROTARY_EMBEDDING = Rule(
+    name="recognize-rotary-embedding",
+    doc="Replace rotary position embedding of feature halves by RotaryEmbedding.",
+    match="Add(Mul(x, c), Mul((r := Concat(Neg(hi), lo)), s))",
+    replace=_standard,
+    where=(_FLOAT, _turns_halves, same_angles(paired=False), _angles_by_item),
+    exactness=Exactness.REASSOCIATES,
+    stage="recognize",
+    min_opset=23,
+    targets=(Target.PORTABLE, Target.ORT_CPU),
+)
+
+PASSES = (RECOGNIZE_ROTARY_EMBEDDING, FUSE_ROTARY_EMBEDDING, FUSE_INTERLEAVED_EMBEDDING, FUSE_SPLIT_EMBEDDING)
