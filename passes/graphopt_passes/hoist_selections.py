@@ -80,7 +80,9 @@ class _Edit:
                 self.cut[value, rows] = self.select(build, value, rows)
             node.replace_input_with(index, self.cut[value, rows])
         if node in self.plan.targets:
+            asked = node.inputs[1]
             node.replace_input_with(1, build.shape(*self.plan.targets[node]))
+            remove_dead([producer] if asked is not None and (producer := asked.producer()) is not None else [])
             # A 0 among the targets copies a size.
             node.attributes.pop("allowzero", None)
         for value in node.outputs:
