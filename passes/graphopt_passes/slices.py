@@ -96,6 +96,13 @@ def _both_known(match: Match) -> bool:
     return None not in (cuts_of(match["t"].producer(), match.facts), cuts_of(match.root, match.facts))
 
 
+@condition("only slices read the first one")
+def _only_sliced(match: Match) -> bool:
+    first: Value = match["t"]
+    sliced = all(node.op_type == "Slice" and not node.domain and index == 0 for node, index in first.uses())
+    return sliced and not first.is_graph_output()
+
+
 def _merged(match: Match) -> dict[int, Cut]:
     """Return by axis what both slices together keep."""
     first = cuts_of(match["t"].producer(), match.facts) or {}
@@ -162,7 +169,8 @@ MERGE_SLICES = Rule(
     doc="Merge two `Slice` in a row.",
     match="Slice((t := Slice(x, *a)), *b)",
     replace=_merge,
-    where=(_both_known,),
+    where=(_both_known, _only_sliced),
+    shared=True,
 )
 
 FORWARD_CONCAT_SLICE = Rule(
