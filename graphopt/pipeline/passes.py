@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from graphopt.graph.model import Model
     from graphopt.pipeline.context import Context
 
-__all__ = ["Pass", "RulesPass", "SurgeonPass"]
+__all__ = ["EXPLORE", "Pass", "RulesPass", "SurgeonPass"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Pass:
         return (inspect.getdoc(cls) or "").partition("\n")[0]
 
 
+EXPLORE = "explore"
+"""The stage of rules that win at some places and lose at others; it runs where a choice by measurement says."""
+
+
 @dataclass(frozen=True)
 class RulesPass(Pass):
     """Apply a set of rules until none applies any more."""
@@ -48,9 +52,11 @@ class RulesPass(Pass):
     rules: tuple[Rule, ...] = ()
 
     def run(self, model: Model, context: Context) -> int:
-        """Apply the rules that the context's selection admits."""
-        rewriter = Rewriter(rule for rule in self.rules if context.selection.admits(rule))
-        return rewriter.run(model, context.facts, context.names, context.steps)
+        """Apply the rules that the context's selection admits; of the stage explore those whose places are named."""
+        rules = [rule for rule in self.rules if context.selection.admits(rule)]
+        if self.label == EXPLORE:
+            rules = [rule for rule in rules if context.steps.only.get(rule.name)]
+        return Rewriter(rules).run(model, context.facts, context.names, context.steps)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ PRESETS: dict[str, str] = {
     # and fuse, which would move parts into their neighbours, comes after it. Duplicates are merged inside the round,
     # because two branches that become equal let their users merge as well. steer comes last: it brings what is
     # otherwise final into forms that a target has fast kernels for, and that the rules before it would not recognize;
-    # store-narrow undoes what widen-float16 did to the weights, once no rule needs to read them.
+    # explore does so at the places that a choice by measurement names, and nowhere else; store-narrow undoes what
+    # widen-float16 did to the weights, once no rule needs to read them.
     "canonical": (
         "lift-constants, trim-operands, trim-attributes, widen-float16, eliminate-dead, "
         "fixpoint(fold-constants, inline-if, simplify, join-slices, recognize, hoist-selections, fuse, "
         "deduplicate-initializers, eliminate-common, eliminate-dead, decide-if)"
     ),
-    "final": "fixpoint(steer, simplify, deduplicate-initializers, eliminate-common, eliminate-dead), store-narrow",
+    "final": (
+        "fixpoint(steer, explore, simplify, deduplicate-initializers, eliminate-common, eliminate-dead), store-narrow"
+    ),
     "default": "canonical, final",
 }

@@ -12,17 +12,21 @@ from pathlib import Path
 
 from graphopt.calibration.task import Feed
 from graphopt.errors import UsageError
+from graphopt.graph.save import save
 from graphopt.graph.stage import stage
 from graphopt.kinds import Target
+from graphopt.pipeline.attempt import Attempts
 from graphopt.pipeline.manifest import content_hash, original_weights, stage_signed
 from graphopt.pipeline.optimize import Result, optimize
 from graphopt.pipeline.options import Options
+from graphopt.pipeline.passes import EXPLORE
+from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.registry import installed
 from graphopt.pipeline.report import LatencyRecord, RaceRecord, TrialRecord, TuningRecord
 from graphopt.runtime.process import Worker
 from graphopt.runtime.turns import Contender, Timing
 from graphopt.search.cache import Cache, cache_folder, surroundings
-from graphopt.search.candidates import EXPLORED, choice_rules, find_spots
+from graphopt.search.candidates import BLIND, choice_rules, find_spots
 from graphopt.search.choice import choose
 from graphopt.search.race import cores, find_feed, race, records
 from graphopt.search.settings import SETTINGS, Setting, SettingTrials
@@ -80,7 +84,7 @@ class _Tuning:
         self.started = time.perf_counter()
         self.source, self.output, self.folder, self.options = source, output, folder, options
         self.budget_s, self.worker, self.tell = budget_s, worker, tell
-        self.explored = [rule.name for rule in choice_rules(installed(), options, (EXPLORED,))]
+        self.explored = [rule.name for rule in choice_rules(installed(), options, (EXPLORE,))]
         self.trials: list[TrialRecord] = []
         self.races: list[RaceRecord] = []
 
@@ -88,7 +92,9 @@ class _Tuning:
         default = self.optimize("default", self.options)
         feed = find_feed(self.source, self.options.task, self.options.seed, self.options.custom_ops)
         plain = self.optimize("no choices", self.without_choices())
-        chosen = self.optimize("choices", self.choose_places(feed, plain))
+        chosen = self.optimize(
+            "choices", self.choose_places(feed, f"onnxruntime {plain.report.versions['onnxruntime']}")
+        )
         results = {"choices": chosen, "default": default, "no choices": plain}
         winner, latency = self.fastest(self.distinct(results), feed)
         setting = self.tune_session(winner, feed, latency)
@@ -122,11 +128,22 @@ class _Tuning:
 
     # Places.
 
-    def choose_places(self, feed: Feed, plain: Result) -> Options:
+    def bare(self) -> Path:
+        """Save the model as it is before any choice, which the rules of choice can still read."""
+        options = self.without_choices()
+        known = [name for name in BLIND if name in installed().names()]
+        options = replace(options, skip=(*options.skip, *known), verify="off", precision="", snapshots="")
+        proof = Proof(self.source, options, self.worker)
+        attempt = Attempts(self.source, options, self.worker, proof, self.tell).run()
+        path = self.folder / "bare" / "model.onnx"
+        path.parent.mkdir()
+        save(attempt.model, path)
+        return path
+
+    def choose_places(self, feed: Feed, runtime: str) -> Options:
         """Return options under which every place gets what is fastest there."""
-        base = self.place("no choices")
-        ground = find_spots(base, self.options, installed(), self.worker, self.tell)
-        here = surroundings(f"onnxruntime {plain.report.versions['onnxruntime']}", 1)
+        ground = find_spots(self.bare(), self.options, installed(), self.worker, self.tell)
+        here = surroundings(runtime, 1)
         folder = self.folder / "regions"
         folder.mkdir()
         timed = Trials(ground, feed, folder, Cache(cache_folder()), here, self.options.custom_ops, self.options.freeze)

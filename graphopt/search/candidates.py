@@ -12,6 +12,7 @@ from graphopt.graph.load import load
 from graphopt.graph.model import Model, Node
 from graphopt.pipeline.attempt import Attempts
 from graphopt.pipeline.options import Options
+from graphopt.pipeline.passes import EXPLORE
 from graphopt.pipeline.proof import Proof
 from graphopt.pipeline.registry import Registry
 from graphopt.rewrite.driver import Selection
@@ -20,13 +21,13 @@ from graphopt.rewrite.rule import Rule
 from graphopt.rewrite.steps import Site, label
 from graphopt.runtime.process import Worker
 
-__all__ = ["CHOICES", "CLEANUP", "EXPLORED", "Alternative", "Ground", "Spot", "choice_rules", "find_spots"]
+__all__ = ["BLIND", "CHOICES", "CLEANUP", "Alternative", "Ground", "Spot", "choice_rules", "find_spots"]
 
-EXPLORED = "explore"
-"""The stage of rules that no preset runs: forms that win at some places and lose at others."""
-
-CHOICES = ("steer", EXPLORED)
+CHOICES = ("steer", EXPLORE)
 """The stages whose rules are chosen place by place."""
+
+BLIND = ("store-narrow",)
+"""Passes that come last, as rules do not see through what they do."""
 
 CLEANUP = "simplify, deduplicate-initializers, eliminate-common, eliminate-dead"
 """What follows every choice, to its fixpoint."""
@@ -79,7 +80,7 @@ def find_spots(base: Path, options: Options, registry: Registry, worker: Worker,
     digests = Digests()
     operators = {(node.domain, node.op_type) for graph in model.scopes() for node in graph}
     choices = {rule.name for rule in choice_rules(registry, options)}
-    explored = [rule for rule in choice_rules(registry, options, (EXPLORED,)) if operators & _roots(rule)]
+    explored = [rule for rule in choice_rules(registry, options, (EXPLORE,)) if operators & _roots(rule)]
     texts = {"steer": f"fixpoint(steer, {CLEANUP})", **{rule.name: f"{rule.name}, {CLEANUP}" for rule in explored}}
     found: list[Alternative] = []
     for name, text in texts.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from graphopt.pipeline.options import Options
-from graphopt.search.candidates import CLEANUP, Alternative, Ground
+from graphopt.search.candidates import Alternative, Ground
 from graphopt.search.trials import Trial
 
 __all__ = ["Choice", "choose"]
@@ -24,11 +24,9 @@ class Choice:
         taken = {site for each in self.taken for site in each.sites}
         left = {site for each in self.left for site in each.sites} - taken
         sites = {rule: tuple(sorted(node for name, node in taken if name == rule)) for rule in explored}
-        used = [rule for rule in explored if sites[rule]]
         refused = {name for name, _ in left} - set(explored)
         withheld = {rule: tuple(sorted(node for name, node in left if name == rule)) for rule in sorted(refused)}
-        more = f", {', '.join(used)}, fixpoint({CLEANUP})" if used else ""
-        return replace(options, pipeline=options.pipeline + more, sites=sites, withheld=withheld)
+        return replace(options, sites=sites, withheld=withheld)
 
 
 def choose(ground: Ground, trials: Sequence[Trial]) -> Choice:
