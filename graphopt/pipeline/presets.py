@@ -15,12 +15,13 @@ PRESETS: dict[str, str] = {
     # explore does so at the places that a choice by measurement names, and nowhere else; store-narrow undoes what
     # widen-float16 did to the weights, once no rule needs to read them.
     "canonical": (
-        "lift-constants, trim-operands, trim-attributes, widen-float16, eliminate-dead, "
+        "lift-constants, trim-operands, widen-float16, eliminate-dead, "
         "fixpoint(fold-constants, inline-if, simplify, join-slices, recognize, hoist-selections, fuse, "
-        "deduplicate-initializers, eliminate-common, eliminate-dead, decide-if)"
+        "trim-attributes, deduplicate-initializers, eliminate-common, eliminate-dead, decide-if)"
     ),
     "final": (
-        "fixpoint(steer, explore, simplify, deduplicate-initializers, eliminate-common, eliminate-dead), store-narrow"
+        "fixpoint(steer, explore, simplify, trim-attributes, deduplicate-initializers, "
+        "eliminate-common, eliminate-dead), store-narrow"
     ),
     "default": "canonical, final",
 }
