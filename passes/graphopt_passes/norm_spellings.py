@@ -84,6 +84,20 @@ def _in_half(build: Builder, match: Match) -> Value | None:
     return value
 
 
+@condition("g has further axes of size one before its last")
+def _wide_row(match: Match) -> bool:
+    shape, rank = match.facts.static_shape(match["g"]), match.facts.rank(match["q"])
+    return shape is not None and rank is not None and 1 < len(shape) <= rank and set(shape[:-1]) == {1}
+
+
+def _with_row(build: Builder, match: Match) -> Value | None:
+    array = match.constant("g")
+    if array is None:
+        return None
+    value: Value = build.op("Mul", match["q"], build.constant(array.reshape(-1)))
+    return value
+
+
 INVERT_ROOT = Rule(
     name="invert-root",
     doc="Replace one divided by a square root by the reciprocal of that.",
@@ -212,6 +226,16 @@ SCALE_ROOT_MEAN_SQUARE = Rule(
     targets=(Target.ORT_CPU,),
 )
 
+FLATTEN_SCALE = Rule(
+    name="flatten-scale",
+    doc="Give the scale of a normalization one axis, as which onnxruntime knows it.",
+    match="Mul((q := Div(_, Sqrt(_))), const(g))",
+    replace=_with_row,
+    where=(_wide_row,),
+    stage="recognize",
+    min_opset=7,
+)
+
 # The operators compute in float32 by themselves, and round what they scale to the type of their operand.
 NORMALIZE_HALVES = Rule(
     name="normalize-halves",
@@ -239,5 +263,6 @@ PASSES = (
     CENTER_PLAIN_NEGATED,
     SPELL_ROOT_MEAN_SQUARE,
     SCALE_ROOT_MEAN_SQUARE,
+    FLATTEN_SCALE,
     NORMALIZE_HALVES,
 )
