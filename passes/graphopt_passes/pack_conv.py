@@ -130,7 +130,7 @@ PACK_CONV = Rule(
     where=(dtype_in("x", frozenset({DataType.FLOAT})), _worth),
     exactness=Exactness.REASSOCIATES,
     stage="steer",
-    targets=(Target.ORT_CPU,),
+    targets=(Target.ORT_CPU, Target.OPENVINO),
     min_opset=10,
 )
 
