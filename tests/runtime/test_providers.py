@@ -224,6 +224,15 @@ def test_openvino_takes_strings_and_bfloat16(tmp_path: Path) -> None:
     assert found["w"].astype(float).tolist() == [1.5, -2]
 
 
+def test_openvino_takes_a_scalar(tmp_path: Path) -> None:
+    path = save(
+        model([helper.make_node("Neg", ["x"], ["y"])], {"x": (FLOAT, [])}, {"y": (FLOAT, [])}), tmp_path / "m.onnx"
+    )
+    found = outputs(path, {"x": np.array(2.5, np.float32)})["y"]
+    assert found.shape == ()
+    assert found == -2.5
+
+
 def test_openvino_says_in_one_line_why_it_does_not_compile(tmp_path: Path) -> None:
     nodes = [helper.make_node("Foo", ["x"], ["y"], domain="d")]
     kind = (FLOAT, ["n"])

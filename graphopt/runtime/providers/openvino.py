@@ -136,7 +136,8 @@ def _tensor(array: Array, kind: Any) -> Any:
         made = openvino.Tensor(kind, openvino.Shape(array.shape))
         made.data.view(np.uint16)[...] = np.ascontiguousarray(array).view(np.uint16)
         return made
-    return openvino.Tensor(np.ascontiguousarray(array))
+    # Not ascontiguousarray, which makes a vector of one element of a scalar.
+    return openvino.Tensor(np.asarray(array, order="C"))
 
 
 def _array(tensor: Any) -> Array:
