@@ -81,6 +81,8 @@ FAMILIES: tuple[str, ...] = (
     "winograd",
     "pack_conv",
     "residual_norm",
+    "tensorrt_forms",
+    "column_sums",
     "attention",
     "rotary",
     "grouped_query",
