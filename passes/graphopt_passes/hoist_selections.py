@@ -97,7 +97,7 @@ class _Edit:
         axis = 0 if place is None else place.axis
         result: Value
         if not rows.slices:
-            result = build.op("Gather", value, build.shape(*rows.picked), axis=axis)
+            result = build.op("Gather", value, build.shape(*rows.picked), axis=axis or None)
         elif self.plan.facts.opset_at(build.graph, "") < 10:
             result = build.op("Slice", value, starts=[rows.picked[0]], ends=[rows.picked[1]], axes=[axis])
         else:
