@@ -28,7 +28,8 @@ Sum = tuple[tuple[Product, float], ...]
 """Products, sorted, each with the number before it; no number is zero."""
 
 X: Sum = ((("x",), 1.0),)
-MOST_VALUES = 16
+MOST_VALUES = 12
+NEAR = 5
 MOST_TERMS = 16
 TOLERANCE = {DataType.FLOAT: 4e-6, DataType.DOUBLE: 1e-13, DataType.FLOAT16: 1e-3, DataType.BFLOAT16: 4e-3}
 """How far, relative to the constants of the formula, those of a graph may be off: by how they were rounded."""
@@ -138,7 +139,8 @@ FUNCTIONS: dict[str, Callable[..., Sum]] = {
 }
 PARAMETERS = {"Clip": ("min", "max"), "HardSigmoid": ("alpha", "beta")}
 """Attributes that are further operands; Clip has operands instead from opset 11 on."""
-ARITHMETIC = frozenset({"Add", "Sub", "Neg", "Mul", "Div", "Pow"})
+MAKES = {"Sigmoid": "Tanh", "HardSigmoid": "Clip", "Log": "Softplus"}
+"""Operators that become other functions when they are multiplied out."""
 
 
 @cache
@@ -154,6 +156,22 @@ def _formula(text: str) -> Sum:
     if isinstance(root, Bind):
         return X
     return read(root)
+
+
+@cache
+def _functions(a: Sum) -> frozenset[str]:
+    """Name the functions in a sum, but for inverses, which quotients make."""
+    found = set[str]()
+    for product, _ in a:
+        for factor in product:
+            if not isinstance(factor, str):
+                found |= {factor[0], *_functions(factor[1])} - {"Reciprocal"}
+    return frozenset(found)
+
+
+@cache
+def _occurrences(a: Sum) -> int:
+    return sum(1 if isinstance(factor, str) else _occurrences(factor[1]) for product, _ in a for factor in product)
 
 
 def _same(a: Sum, b: Sum, tolerance: float) -> bool:
@@ -178,14 +196,17 @@ def _outline(term: tuple[Product, float]) -> list[str]:
 
 
 class _Expression:
-    """The nodes from which a value is computed, as far as they are understood."""
+    """The nodes from which a value is computed, as far as they are understood, and how often they read each operand."""
 
     def __init__(self, root: Node, facts: Facts) -> None:
         self.root, self.facts = root, facts
+        self.reads: dict[Value, int] = {}
         self.values: list[Value] = [root.outputs[0]]
+        self.functions: set[str] = set()
         for value in self.values:
             for operand in self.operands(value):
-                if operand not in self.values and len(self.values) <= MOST_VALUES:
+                self.reads[operand] = self.reads.get(operand, 0) + 1
+                if self.reads[operand] == 1 and len(self.values) < MOST_VALUES:
                     self.values.append(operand)
 
     def operands(self, value: Value) -> tuple[Value, ...]:
@@ -193,11 +214,16 @@ class _Expression:
         node = value.producer()
         if node is None or node.domain or node.op_type not in FUNCTIONS or node.graph is not self.root.graph:
             return ()
+        self.functions.add(MAKES.get(node.op_type, node.op_type))
         return tuple(each for each in node.inputs if each is not None and not self.facts.is_constant(each))
 
-    def calls_functions(self) -> bool:
-        nodes = [value.producer() for value in self.values]
-        return any(node and node.op_type in FUNCTIONS and node.op_type not in ARITHMETIC for node in nodes)
+    def candidates(self, formula: Sum) -> list[Value]:
+        """Return what the x of the formula may be: read often if the formula has it often, else near the root."""
+        if not _functions(formula) <= self.functions:
+            return []
+        inner = self.values[1:]
+        often = _occurrences(formula) > 1
+        return [value for value in inner if self.reads[value] > 1] if often else inner[:NEAR]
 
     def of(self, x: Value) -> Sum | None:
         """Multiply out the root's result as a function of `x`; None if it is none."""
@@ -242,13 +268,12 @@ class _Expression:
 def _operand(match: Match, text: str) -> Value | None:
     """Return the x of which the root's result is this formula; None if there is none."""
     tolerance = TOLERANCE.get(match.facts.dtype(match.result) or DataType.UNDEFINED)
-    expression = _Expression(match.root, match.facts)
-    if tolerance is None or not expression.calls_functions():
-        return None
-    shape = match.facts.shape(match.result)
-    for x in expression.values[1:]:
+    formula, expression = _formula(text), _Expression(match.root, match.facts)
+    candidates = expression.candidates(formula)
+    shape = match.facts.shape(match.result) if candidates and tolerance is not None else None
+    for x in candidates:
         found = None if shape is None or shape != match.facts.shape(x) else expression.of(x)
-        if found is not None and _same(found, _formula(text), tolerance) and expression.is_closed(x):
+        if found is not None and _same(found, formula, tolerance or 0) and expression.is_closed(x):
             return x
     return None
 
