@@ -130,6 +130,12 @@ def _expressible(match: Match) -> bool:
     return _says(match.root, match["x"], match.facts)
 
 
+@condition("another constant says the same shape more plainly")
+def _another_constant(match: Match) -> bool:
+    target, said = constant_target(match.root, match["x"], match.facts), match.constant("s")
+    return target is not None and said is not None and target != said.tolist()
+
+
 @condition("one constant shape does for both")
 def _one_shape(match: Match) -> bool:
     source = _source(match)
@@ -273,6 +279,15 @@ DROP_ALLOWZERO = Rule(
     min_opset=14,
 )
 
+SETTLE_RESHAPE_SHAPE = Rule(
+    name="settle-reshape-shape",
+    doc="Say the constant shape of a `Reshape` one way: numbers where they are known, 0 where a size stays.",
+    match="Reshape(x, const(s), allowzero=0)",
+    replace=_reshape,
+    where=(_another_constant,),
+    min_opset=5,
+)
+
 PASSES: tuple[Rule, ...] = (
     ELIMINATE_RESHAPE,
     ELIMINATE_UNSQUEEZE_SQUEEZE,
@@ -282,4 +297,5 @@ PASSES: tuple[Rule, ...] = (
     MATERIALIZE_RESHAPE_SHAPE,
     FLATTEN_TO_RESHAPE,
     DROP_ALLOWZERO,
+    SETTLE_RESHAPE_SHAPE,
 )
