@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from graphopt.graph.edit import Builder
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import Node, Value
@@ -112,17 +110,37 @@ def _merged(match: Match) -> dict[int, Cut]:
 
 
 def _merge(build: Builder, match: Match) -> Value | None:
-    cuts = _merged(match)
-    starts, ends = [cut.start for cut in cuts.values()], [cut.end for cut in cuts.values()]
-    steps = [cut.step for cut in cuts.values()]
+    return _slice(build, match, _merged(match))
+
+
+def _slice(build: Builder, match: Match, cuts: dict[int, Cut]) -> Value | None:
+    starts, ends, axes, steps = _bounds(cuts)
     if max(*starts, *steps) > INT32_MAX:
         return None
     if match.opset < 10:
-        old: Value = build.op("Slice", match["x"], starts=starts, ends=ends, axes=list(cuts))
+        old: Value = build.op("Slice", match["x"], starts=starts, ends=ends, axes=axes)
         return old
-    operands = [build.constant(np.array(numbers, dtype=np.int64)) for numbers in (starts, ends, list(cuts), steps)]
-    result: Value = build.op("Slice", match["x"], *operands)
+    result: Value = build.op("Slice", match["x"], *(build.shape(*numbers) for numbers in (starts, ends, axes, steps)))
     return result
+
+
+def _bounds(cuts: dict[int, Cut]) -> tuple[list[int], ...]:
+    """Return starts, ends, axes and steps of the slice that makes these cuts."""
+    kept = [cuts[axis] for axis in sorted(cuts)]
+    return [cut.start for cut in kept], [cut.end for cut in kept], sorted(cuts), [cut.step for cut in kept]
+
+
+@condition("other bounds say the same more plainly")
+def _other_bounds(match: Match) -> bool:
+    cuts = cuts_of(match.root, match.facts)
+    names = ("starts", "ends", "axes", "steps")
+    said = [integers(match.root, name, at + 1, match.facts) for at, name in enumerate(names)]
+    return cuts is not None and said != [tuple(numbers) for numbers in _bounds(cuts)]
+
+
+def _settle(build: Builder, match: Match) -> Value | None:
+    cuts = cuts_of(match.root, match.facts)
+    return None if cuts is None else _slice(build, match, cuts)
 
 
 def _piece(match: Match) -> Value | None:
@@ -182,4 +200,13 @@ FORWARD_CONCAT_SLICE = Rule(
     shared=True,
 )
 
-PASSES: tuple[Rule, ...] = (ELIMINATE_SLICE, FORWARD_CONCAT_SLICE, MERGE_SLICES)
+SETTLE_SLICE = Rule(
+    name="settle-slice",
+    doc="Say the bounds of a `Slice` one way: from the front, axes and steps too, to the end without a number.",
+    match="Slice(x, *bounds)",
+    replace=_settle,
+    where=(_other_bounds,),
+    min_opset=10,
+)
+
+PASSES: tuple[Rule, ...] = (ELIMINATE_SLICE, FORWARD_CONCAT_SLICE, MERGE_SLICES, SETTLE_SLICE)
