@@ -99,9 +99,8 @@ def table(run: Run) -> str:
 def _row(site: Site, pattern: Pattern, threads: Sequence[int]) -> tuple[str, ...]:
     base = entry_of(site.reports[0], ORIGINAL) if site.reports else None
     latency = "" if base is None or base.latency is None else f"{base.latency.median_ms:.3g} ms"
-    rules = ", ".join(
-        f"{name} ({count})" if count > 1 else name for name, count in site.rules.items() if name in TELLING
-    )
+    telling = {name: count for name, count in site.rules.items() if name in TELLING}
+    rules = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in telling.items())
     hand = "" if pattern.gain == 1 else f"{1 / pattern.gain:.2f}"
     verdict = "yes" if reaches(site, pattern) else "**no**"
     cells = [_cell(ratio_of(site, count)) for count in threads]

@@ -10,7 +10,7 @@ from graphopt.kinds import Exactness
 from graphopt.rewrite.rule import Match, Rule
 from graphopt_passes.batchnorm import inference_mode, normalization
 from graphopt_passes.convolutions import Convolution, build_convolution, read_convolution
-from graphopt_passes.linear import unshared
+from graphopt_passes.linear import Affine, unshared
 
 __all__ = ["PASSES"]
 
@@ -37,16 +37,27 @@ def _two(build: Builder, match: Match) -> Value | None:
     return None if one is None or other is None else build_convolution(build, match["x"], _merge(one, other))
 
 
+def _of_each_channel(conv: Convolution, affine: Affine) -> Convolution:
+    """Return the convolution that is the map of each channel, if `conv` has as many outputs as inputs."""
+    axes = len(conv.kernel)
+    w = np.diag(affine.scale).reshape(*[len(affine.scale)] * 2, *[1] * axes)
+    return Convolution(w, affine.shift, (1,) * axes, (0,) * axes, (0,) * axes, 1)
+
+
 def _with_normalization(build: Builder, match: Match) -> Value | None:
     conv = read_convolution(match["t"].producer(), match.facts)
     affine = None if conv is None else normalization(match, conv.w.shape[0])
-    if conv is None or affine is None or conv.group != 1 or conv.w.shape[0] != conv.w.shape[1]:
+    if conv is None or affine is None:
         return None
-    axes = len(conv.kernel)
-    w = np.diag(affine.scale).reshape(*conv.w.shape[:2], *[1] * axes)
-    return build_convolution(
-        build, match["x"], _merge(conv, Convolution(w, affine.shift, (1,) * axes, (0,) * axes, (0,) * axes, 1))
-    )
+    return build_convolution(build, match["x"], _merge(conv, _of_each_channel(conv, affine)))
+
+
+def _with_itself(build: Builder, match: Match) -> Value | None:
+    conv = read_convolution(match["t"].producer(), match.facts)
+    if conv is None:
+        return None
+    same = Affine(np.ones(conv.w.shape[0]), np.zeros(conv.w.shape[0]))
+    return build_convolution(build, match["x"], _merge(conv, _of_each_channel(conv, same)))
 
 
 MERGE_PARALLEL_CONVS = Rule(
@@ -72,4 +83,15 @@ MERGE_CONV_NORMALIZATION = Rule(
     min_opset=7,
 )
 
-PASSES = (MERGE_PARALLEL_CONVS, MERGE_CONV_NORMALIZATION)
+MERGE_CONV_IDENTITY = Rule(
+    name="merge-conv-identity",
+    doc="Merge into a convolution the value itself that is added, as RepVGG trains them.",
+    match="Add((t := Conv(x, const(w), opt(const(b)))), x)",
+    replace=_with_itself,
+    where=(unshared("w"),),
+    exactness=Exactness.REASSOCIATES,
+    stage="fuse",
+    min_opset=7,
+)
+
+PASSES = (MERGE_PARALLEL_CONVS, MERGE_CONV_NORMALIZATION, MERGE_CONV_IDENTITY)
