@@ -19,6 +19,7 @@ import msgspec
 
 from benchmarks import zoo
 from benchmarks.exporters.records import Comparison, Result, Run, differences, functions, table
+from benchmarks.exporters.structure import differing, structures
 from benchmarks.run import commit, portable
 from benchmarks.venvs import InstallError, environment
 from graphopt.graph.facts import Facts
@@ -79,12 +80,17 @@ def _opset(export: Path) -> str:
 
 def _compare(exports: Sequence[Path], target: str, worker: Worker, *, timed: bool) -> Comparison:
     """Optimize the exports of one module, count operators, and time the results together, in turns."""
-    found, made = [], []
+    found: list[Result] = []
+    made, first = [], list[str]()
     for path in exports:
         result = path.parent / target / path.name
         result.parent.mkdir(exist_ok=True)
         one = optimize(path, result, options=Options(target=target), worker=worker)
-        found.append(Result(path.stem, one.report.verification.status, stats(one.model, Facts(one.model)).operators))
+        facts = Facts(one.model)
+        nodes = structures(one.model, facts)
+        first = first or nodes
+        operators = stats(one.model, facts).operators
+        found.append(Result(path.stem, one.report.verification.status, operators, differing(first, nodes)))
         made.append(result)
     latency = portable(bench(made, BenchOptions(budget_s=BUDGET_S))) if timed else None
     place = exports[0].parent

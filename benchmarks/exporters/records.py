@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from onnx import defs
 
-from graphopt.measure.records import BenchReport, Entry
+from graphopt.measure.records import BenchReport
 from graphopt.tables import Table
 
 __all__ = ["Comparison", "Result", "Run", "differences", "functions", "spread", "table"]
@@ -15,11 +15,15 @@ __all__ = ["Comparison", "Result", "Run", "differences", "functions", "spread", 
 
 @dataclass(frozen=True)
 class Result:
-    """What graphopt made of one export: `way` names exporter and opset, `status` is that of its verification."""
+    """What graphopt made of one export: `way` names exporter and opset, `status` is that of its verification.
+
+    `apart` counts the nodes that only this result has or only the first one, names and values of weights aside.
+    """
 
     way: str
     status: str
     operators: dict[str, int]
+    apart: int
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,29 @@ def differences(results: Sequence[Result]) -> dict[str, list[int]]:
     return {name: listed for name, listed in counts.items() if len(set(listed)) > 1}
 
 
-def spread(report: BenchReport | None) -> tuple[Entry, Entry] | None:
-    """Return the entries of the fastest and the slowest result; None if none was timed."""
-    timed = [] if report is None else [entry for entry in report.entries if entry.ratio is not None]
-    ordered = sorted(timed, key=lambda entry: entry.ratio.median if entry.ratio else 0.0)
-    return (ordered[0], ordered[-1]) if ordered else None
+def spread(report: BenchReport | None) -> float | None:
+    """Return the latency of the slowest result over that of the fastest; None if none was timed."""
+    if report is None:
+        return None
+    ratios = [1.0, *(entry.ratio.median for entry in report.entries[1:] if entry.ratio is not None)]
+    return max(ratios) / min(ratios)
 
 
 def table(comparisons: Sequence[Comparison]) -> Table:
     """Return one row for each module, kind of shapes and target."""
-    header = ("module", "shapes", "target", "opset", "right", "nodes", "functions", "differences", "slowest / fastest")
-    return Table(header, tuple(_row(one) for one in comparisons), "", frozenset({4, 5, 8}))
+    header = (
+        "module",
+        "shapes",
+        "target",
+        "opset",
+        "right",
+        "nodes",
+        "functions",
+        "differences",
+        "apart",
+        "slowest / fastest",
+    )
+    return Table(header, tuple(_row(one) for one in comparisons), "", frozenset({4, 5, 8, 9}))
 
 
 def _row(one: Comparison) -> tuple[str, ...]:
@@ -83,8 +99,7 @@ def _row(one: Comparison) -> tuple[str, ...]:
     first = one.results[0].operators
     shared = [name for name in functions(sorted(first)) if name not in differ]
     nodes = sorted({sum(result.operators.values()) for result in one.results})
-    ends = spread(one.latency)
-    ratio = ends[1].ratio.median / ends[0].ratio.median if ends and ends[0].ratio and ends[1].ratio else None
+    ratio = spread(one.latency)
     return (
         one.module,
         one.shapes,
@@ -94,5 +109,6 @@ def _row(one: Comparison) -> tuple[str, ...]:
         "-".join(dict.fromkeys((str(nodes[0]), str(nodes[-1])))),
         ", ".join(f"{name} {first[name]}" for name in shared) or "none",
         ", ".join(f"{name} {'/'.join(map(str, counts))}" for name, counts in differ.items()) or "none",
+        str(max(result.apart for result in one.results)),
         "" if ratio is None else f"{ratio:.3f}",
     )
