@@ -32,16 +32,17 @@ from graphopt.runtime.machine import machine
 from graphopt.runtime.process import Worker
 from graphopt.tables import render
 
-__all__ = ["main"]
+__all__ = ["EXPORTED", "pins"]
 
 HERE = Path(__file__).parent
 RESULT, PAGE = HERE / "results.json", HERE / "results.md"
-SCRIPTS = {"torch_exports.py": "requirements.txt", "keras_exports.py": "requirements-keras.txt"}
+EXPORTED = {"torch_exports.py": "requirements.txt", "keras_exports.py": "requirements-keras.txt"}
 BUDGET_S = 20.0
 
 
-def _pins(script: str) -> list[str]:
-    lines = (HERE / SCRIPTS[script]).read_text(encoding="utf-8").splitlines()
+def pins(script: str) -> list[str]:
+    """Return the packages of the environment that a script runs in."""
+    lines = (HERE / EXPORTED[script]).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -52,7 +53,7 @@ def _export(folder: Path, given: argparse.Namespace) -> None:
     """
     interpreters = {"torch_exports.py": given.torch, "keras_exports.py": given.keras}
     for script, interpreter in interpreters.items():
-        python = interpreter or environment(_pins(script), given.cache)
+        python = interpreter or environment(pins(script), given.cache)
         subprocess.run([str(python), "-W", "ignore", str(HERE / script), str(folder)], check=True)
 
 
@@ -115,13 +116,13 @@ def _options() -> argparse.Namespace:
 
 
 def _write(comparisons: Sequence[Comparison]) -> None:
-    pins = dict(pin.split("==") for script in SCRIPTS for pin in _pins(script))
+    versions = dict(pin.split("==") for script in EXPORTED for pin in pins(script))
     names = ("torch", "torchvision", "transformers", "onnxscript", "keras", "tensorflow_cpu", "tf2onnx")
     run = Run(
         machine=f"{machine()['processor']}, {machine()['cores']} cores",
         commit=commit(),
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        versions={name: pins[name] for name in names},
+        versions={name: versions[name] for name in names},
         comparisons=tuple(comparisons),
     )
     RESULT.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")

@@ -78,19 +78,8 @@ def spread(report: BenchReport | None) -> float | None:
 
 
 def table(comparisons: Sequence[Comparison]) -> Table:
-    """Return one row for each module, kind of shapes and target."""
-    header = (
-        "module",
-        "shapes",
-        "target",
-        "opset",
-        "right",
-        "nodes",
-        "functions",
-        "differences",
-        "apart",
-        "slowest / fastest",
-    )
+    """Return one row for each module, kind of shapes and target; `latency` is the slowest over the fastest."""
+    header = ("module", "shapes", "target", "opset", "right", "nodes", "functions", "differences", "apart", "latency")
     return Table(header, tuple(_row(one) for one in comparisons), "", frozenset({4, 5, 8, 9}))
 
 
