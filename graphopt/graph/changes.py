@@ -66,10 +66,14 @@ class Digests:
 def changes(before: Model, after: Model, digests: Digests) -> list[Change]:
     """Find the nodes of the two main graphs that differ, grouped by what has to change together.
 
+    `digests` remembers the constants of the version before.
+
     A value that both versions have under one name parts two groups; one that a single version has joins its maker and
     its readers.
     """
-    versions = [{digests.node(node): node for node in model.graph} for model in (before, after)]
+    # What is known of the constants of the version behind would keep that in memory.
+    known = ((before, digests), (after, Digests()))
+    versions = [{memo.node(node): node for node in model.graph} for model, memo in known]
     differing = [[node for key, node in one.items() if key not in other] for one, other in (versions, versions[::-1])]
     joined = _Joined()
     both = set.intersection(

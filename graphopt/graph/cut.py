@@ -8,7 +8,7 @@ from graphopt.graph._onnx_ir import ir
 from graphopt.graph.facts import Facts
 from graphopt.graph.model import Model, Node, Value, subgraphs
 
-__all__ = ["cut", "held_constant", "is_movable", "show_shapes", "show_values", "values_by_name"]
+__all__ = ["cut", "detached", "held_constant", "is_movable", "show_shapes", "show_values", "values_by_name"]
 
 
 def values_by_name(model: Model) -> dict[str, Value]:
@@ -19,8 +19,8 @@ def values_by_name(model: Model) -> dict[str, Value]:
 
 
 def held_constant(value: Value) -> bool:
-    """Tell whether a value is an initializer that no caller can override."""
-    return value.is_initializer() and value.const_value is not None and not value.is_graph_input()
+    """Tell whether a value is a constant that no node makes and no caller can override."""
+    return value.const_value is not None and value.producer() is None and not value.is_graph_input()
 
 
 def is_movable(node: Node, model: Model) -> bool:
@@ -29,6 +29,21 @@ def is_movable(node: Node, model: Model) -> bool:
         return False
     called = (node.domain, node.op_type, node.overload)
     return called not in model.ir.functions and not any(attr.is_ref() for attr in node.attributes.values())
+
+
+def detached(nodes: Sequence[Node]) -> list[Node]:
+    """Copy nodes, so that the rest of their model need not be kept; values are told apart by name as in `cut`.
+
+    Nodes that hold graphs stay what they are.
+    """
+    taken: dict[object, Value] = {}
+    for value in (value for node in nodes for value in node.inputs if value is not None):
+        taken.setdefault(_key(value), Value(name=value.name, const_value=_held(value)))
+    return [node if subgraphs(node) else _copied(node, taken) for node in nodes]
+
+
+def _held(value: Value) -> ir.TensorProtocol | None:
+    return value.const_value if held_constant(value) else None
 
 
 def cut(

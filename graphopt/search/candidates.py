@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphopt.graph.changes import Change, Digests, changes
+from graphopt.graph.cut import detached
 from graphopt.graph.facts import Facts
 from graphopt.graph.load import load
 from graphopt.graph.model import Model, Node
@@ -90,6 +92,9 @@ def find_spots(base: Path, options: Options, registry: Registry, worker: Worker,
         sites = [(step.rule, step.node) for step in attempt.steps.done if step.rule in choices]
         if sites:
             found.extend(_alternatives(name, sites, changes(model, attempt.model, digests)))
+        del attempt
+        # Models are full of circles and large: without this, one for each rule waits in memory.
+        gc.collect()
     return Ground(base, model, Facts(model), tuple(_spots(found)))
 
 
@@ -105,7 +110,8 @@ def _alternatives(name: str, sites: Sequence[Site], found: Sequence[Change]) -> 
         labels = {label(node) for node in (*change.before, *change.after)}
         here = tuple(dict.fromkeys(site for site in sites if site[1] in labels))
         if here and change.before:
-            alternatives.append(Alternative(name, here, change))
+            # Nodes of the rewritten model would keep all of it in memory.
+            alternatives.append(Alternative(name, here, replace(change, after=tuple(detached(change.after)))))
     return alternatives
 
 
