@@ -34,6 +34,7 @@ FAMILIES: tuple[str, ...] = (
     "concats",
     "gathers",
     "picks",
+    "table_rows",
     "mask_picks",
     "sequences",
     "trivial_axes",
