@@ -114,6 +114,13 @@ def patterns(session: nox.Session) -> None:
     session.run("python", "benchmarks/patterns/run.py", *(session.posargs or ["--write"]))
 
 
+@nox.session
+def targets(session: nox.Session) -> None:
+    """Try the zoo on OpenVINO and TensorRT, before and after, and write the table of it."""
+    session.install("-e", ".[openvino,tensorrt-check]", "-r", "benchmarks/requirements.txt")
+    session.run("python", "benchmarks/targets/run.py", *(session.posargs or ["--write"]))
+
+
 @nox.session(name="bench-table")
 def bench_table(session: nox.Session) -> None:
     """Write README's table and the plots from the newest result file."""
