@@ -11,7 +11,8 @@ class Exactness(StrEnum):
     """How close a rewrite's result is to the original.
 
     `exact`: the same value for every input, NaN and infinities included. `reassociates`: the same real-number
-    formula, floats rounded in another order. `approximate`: a stated error bound. `lossy`: judged on data.
+    formula, floats rounded in another order. `approximate`: a stated error bound; where an operand is NaN or infinite,
+    what is computed together with it may become so as well. `lossy`: judged on data.
     """
 
     EXACT = "exact"

@@ -21,8 +21,8 @@ class Difference:
 
     `relative` is the largest finite difference over the largest finite magnitude before, `ulp` the largest distance
     in representable numbers, `changed` the share of elements (0..1) that are not the same, `nan`, `infinite` and
-    `nonfinite` the number of places where one has a NaN, the same infinity, or any of both, and the other does not.
-    `problem` says what cannot be measured: another type, dtype or shape.
+    `nonfinite` the number of places where one has a NaN, the same infinity, or any of both, and the other does not,
+    `lost` that of places where only the result has a number. `problem` says what cannot be measured: another type, dtype or shape.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Difference:
     nan: int = 0
     infinite: int = 0
     nonfinite: int = 0
+    lost: int = 0
     identical: bool = True
 
     def packed(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _differ_floats(found: Difference, before: Array, after: Array) -> Difference
     unsigned = f"u{left.dtype.itemsize}"
     if np.array_equal(left.view(unsigned), right.view(unsigned)):
         return replace(found, finite=_count_finite(left))
-    sums: dict[str, Any] = dict.fromkeys(("finite", "changed", "nan", "infinite", "nonfinite"), 0)
+    sums: dict[str, Any] = dict.fromkeys(("finite", "changed", "nan", "infinite", "nonfinite", "lost"), 0)
     magnitude = distance = ulp = 0.0
     for start in range(0, left.size, _CHUNK):
         a, b = left[start : start + _CHUNK], right[start : start + _CHUNK]
@@ -137,6 +138,7 @@ def _differ_chunk(a: Array, b: Array) -> tuple[dict[str, int], float, float, flo
         "nan": int(np.count_nonzero(nan_x != nan_y)),
         "infinite": int(np.count_nonzero(infinite)),
         "nonfinite": int(np.count_nonzero(finite_x != np.isfinite(y))),
+        "lost": int(np.count_nonzero(~finite_x & np.isfinite(y))),
     }
     largest = float(np.max(np.abs(x), where=finite_x, initial=0.0))
     apart = float(np.max(np.abs(x[both] - y[both]), initial=0.0))

@@ -55,6 +55,11 @@ class Tolerance:
         """Whether NaN and each infinity must stand exactly where they stood, and not merely some of them."""
         return self.exactness is Exactness.EXACT
 
+    @property
+    def spreads(self) -> bool:
+        """Whether what a NaN or infinity of the inputs reaches may become one as well; none may become a number."""
+        return self.exactness in {Exactness.APPROXIMATE, Exactness.LOSSY}
+
     def _limit(self, dtype: str) -> float:
         coarse = 4 * EPSILON.get(dtype, 0.0)
         if self.exactness is Exactness.EXACT:

@@ -82,7 +82,7 @@ def fault(found: Difference, tolerance: Tolerance, kind: str, noise: Sequence[Di
         return ""
     if found.dtype not in _FLOATS:
         return "" if special else _changed(found, noise)
-    return _misplaced(found, tolerance, noise) or ("" if special else _far(found, tolerance, noise))
+    return _misplaced(found, tolerance, noise, special=special) or ("" if special else _far(found, tolerance, noise))
 
 
 def _worst(noise: Iterable[Difference], field: str) -> float:
@@ -97,13 +97,17 @@ def _changed(found: Difference, noise: Sequence[Difference]) -> str:
     return f"output {found.name!r} ({found.dtype}) differs in {found.changed:.3%} of its elements"
 
 
-def _misplaced(found: Difference, tolerance: Tolerance, noise: Sequence[Difference]) -> str:
-    fields = ("nan", "infinite") if tolerance.places else ("nonfinite",)
+def _misplaced(found: Difference, tolerance: Tolerance, noise: Sequence[Difference], *, special: bool) -> str:
+    some = "lost" if special and tolerance.spreads else "nonfinite"
+    fields = ("nan", "infinite") if tolerance.places else (some,)
     for field in fields:
         count = getattr(found, field)
         if count > _NOISE_FACTOR * _worst(noise, field):
-            what = {"nan": "NaN", "infinite": "an infinity", "nonfinite": "NaN or an infinity"}[field]
-            return f"output {found.name!r} has {what} in other places ({count} of {found.elements})"
+            what = {"nan": "NaN", "infinite": "an infinity", "nonfinite": "NaN or an infinity", "lost": "a number"}[
+                field
+            ]
+            where = "where it had none" if field == "lost" else "in other places"
+            return f"output {found.name!r} has {what} {where} ({count} of {found.elements})"
     return ""
 
 

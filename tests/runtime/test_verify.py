@@ -19,6 +19,7 @@ from graphopt.runtime.verify import Budget, Verifier, verify
 from tests.runtime.models import BOOL, FLOAT, INT64, Shape, Values, endless, model, save
 
 EXACT = Tolerance(Exactness.EXACT)
+APPROXIMATE = Tolerance(Exactness.APPROXIMATE)
 LOOSE = Tolerance(Exactness.REASSOCIATES)
 NAMES: dict[int, str] = {FLOAT: "float32", INT64: "int64", BOOL: "bool"}
 
@@ -147,6 +148,19 @@ def test_the_sign_of_an_infinity_counts_for_exact_rewrites_only(pair: Pair) -> N
     after = _model(*inner)
     assert pair(before, after).status == "different"
     assert pair(before, after, LOOSE).status == "same"
+
+
+def test_nan_may_spread_and_not_vanish_where_rewrites_approximate(pair: Pair) -> None:
+    before = _model(_node("Identity", "x"))
+    # Zero times what is not finite is NaN: it reaches the whole row.
+    inner = [_node("Mul", "x", "zero", to="z"), _node("ReduceSum", "z", to="s", keepdims=1), _node("Add", "x", "s")]
+    spread = _model(*inner, zero=np.float32(0))
+    assert pair(before, spread, LOOSE).status == "different"
+    assert pair(before, spread, APPROXIMATE).status == "same"
+    clipped = _model(_node("Max", "x", "low"), low=np.float32(-9))
+    found = pair(before, clipped, APPROXIMATE)
+    assert found.status == "different"
+    assert "a number where it had none" in found.reason
 
 
 def test_integers_are_compared_exactly(pair: Pair) -> None:
