@@ -278,7 +278,7 @@ def _signal_name(number: int) -> str:
 def _spawn(service: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     if not sys.executable:
         raise WorkerDied("start", "this Python does not know its own executable")
-    search = [entry for entry in sys.path if entry]
+    search = [*dict.fromkeys(entry for entry in sys.path if entry)]
     if _ROOT not in search:
         search.append(_ROOT)
     # A terminal's Ctrl-C is for the parent, which then ends the child.

@@ -81,9 +81,15 @@ def _turns_pairs(match: Match) -> bool:
 
 @condition("the halves of one value are turned")
 def _splits_halves(match: Match) -> bool:
-    x, c = match["lo"].producer().inputs[0], match.facts.shape(match["c"])
+    node, c = match["lo"].producer(), match.facts.shape(match["c"])
     half = match.facts.shape(match["lo"])
-    return _turns(match, x, paired=False) and c is not None and half is not None and c[-1:] == half[-1:]
+    return (
+        node is not None
+        and _turns(match, node.inputs[0], paired=False)
+        and c is not None
+        and half is not None
+        and c[-1:] == half[-1:]
+    )
 
 
 def same_angles(*, paired: bool) -> Condition:
