@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from graphopt.calibration.task import Feed
 from graphopt.graph.changes import Digests
@@ -26,6 +27,8 @@ __all__ = ["Trial", "Trials"]
 _LIMITS = Limits(wall_seconds=300)
 _LEAST_SECONDS = 0.5
 _MOST_SECONDS = 8.0
+_NOISY = 0.04
+"""Half width of the interval of a region against itself above which times mean nothing: something else runs here."""
 _FAR = 1e-3
 """Outputs of a region that differ by more are of another function; how exact the whole is, is proven later."""
 
@@ -71,7 +74,7 @@ class Trials:
         self._digests = Digests()
 
     def run(self, budget_s: float, tell: Callable[[str], None]) -> list[Trial]:
-        """Time all places for about `budget_s` seconds; places that cannot be timed are left out."""
+        """Time all places for about `budget_s` seconds; places that cannot be timed, or not now, are left out."""
         with self._worker:
             groups = self._groups()
             end = time.perf_counter() + budget_s
@@ -122,6 +125,8 @@ class Trials:
                 record = self._duel(regions[0], seconds)
             except (RequestError, WorkerDied):
                 return []
+            if record["noise"] > _NOISY:
+                return []
             self._cache.put(record, self._surroundings, key)
         return [
             Trial(region.spot, each, Ratio(**record["ratios"][each.label]), record["before_ms"], cached or at > 0)
@@ -130,7 +135,7 @@ class Trials:
             if each.label in record["ratios"]
         ]
 
-    def _duel(self, region: Region, seconds: float) -> dict[str, object]:
+    def _duel(self, region: Region, seconds: float) -> dict[str, Any]:
         paths = {label: self._folder / f"{label}.onnx" for label in region.models}
         for label, path in paths.items():
             save(region.models[label], path)
@@ -153,7 +158,7 @@ class Trials:
             if error < _FAR
         }
         median = sorted(value for row in base for value in row)[sum(map(len, base)) // 2]
-        return {"ratios": ratios, "before_ms": median * 1e3}
+        return {"ratios": ratios, "before_ms": median * 1e3, "noise": noise.half_width}
 
     def _capture(self, names: Sequence[str]) -> dict[str, Array]:
         """Return the values of these names in the whole model."""

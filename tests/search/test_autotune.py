@@ -29,6 +29,7 @@ from graphopt.rewrite.steps import Steps
 from graphopt.runtime.ratios import Ratio
 from graphopt.search import autotune as module
 from graphopt.search import settings as settings_module
+from graphopt.search import trials as trials_module
 from graphopt.search.autotune import ORIGINAL, autotune
 from graphopt.search.cache import Cache, cache_folder
 from graphopt.search.candidates import Alternative, Ground, Spot
@@ -67,13 +68,15 @@ def task(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Add the two rules, try no settings, and keep the cache to the test."""
+    """Add the two rules, try no settings, time in any noise, and keep the cache to the test."""
     known = installed()
     entries: list[Rule | type[Pass]] = [*known.passes.values(), *known.rules.values(), FAST, SLOW]
     more = Registry(("graphopt", entry) for entry in entries)
     for place in (attempt, module):
         monkeypatch.setattr(place, "installed", lambda: more)
     monkeypatch.setattr(module, "SETTINGS", {})
+    # What these rules save or cost is seen through any noise.
+    monkeypatch.setattr(trials_module, "_NOISY", float("inf"))
     monkeypatch.setenv("GRAPHOPT_CACHE", str(tmp_path / "cache"))
 
 
@@ -105,6 +108,20 @@ def test_places_keep_what_wins(model: Path, task: Path, rules: None, tmp_path: P
     assert again is not None
     assert [each.cached for each in again.trials] == [True, True]
     assert (tmp_path / "again.onnx").read_bytes() == output.read_bytes()
+
+
+def test_times_taken_in_noise_are_neither_used_nor_kept(
+    model: Path, task: Path, rules: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del rules
+    monkeypatch.setattr(trials_module, "_NOISY", -1.0)
+    report = autotune(
+        model, tmp_path / "out.onnx", options=Options(pipeline="explore", task=str(task)), budget_s=1
+    ).report
+    assert report.tuning is not None
+    assert report.tuning.trials == ()
+    assert report.rules == {}
+    assert not (tmp_path / "cache").exists()
 
 
 def test_what_is_slower_is_not_written(model: Path, task: Path, rules: None, tmp_path: Path) -> None:
