@@ -150,8 +150,9 @@ class Builder:
         given = list(inputs)
         while given and given[-1] is None:
             given.pop()
-        for owner in (self._model.ir, *self._model.functions()) if domain else ():
-            owner.opset_imports.setdefault(domain, 1)
+        if domain:
+            for imports in (self._model.ir.opset_imports, *(each.opset_imports for each in self._model.functions())):
+                imports.setdefault(domain, 1)
         attrs = [make_attribute(key, value) for key, value in attributes.items() if value is not None]
         origin = self._anchor.outputs[0].name or op_type
         node = Node(domain, op_type, given, attrs, num_outputs=outputs)

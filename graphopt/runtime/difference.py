@@ -22,7 +22,8 @@ class Difference:
     `relative` is the largest finite difference over the largest finite magnitude before, `ulp` the largest distance
     in representable numbers, `changed` the share of elements (0..1) that are not the same, `nan`, `infinite` and
     `nonfinite` the number of places where one has a NaN, the same infinity, or any of both, and the other does not,
-    `lost` that of places where only the result has a number. `problem` says what cannot be measured: another type, dtype or shape.
+    `lost` that of places where only the result has a number. `problem` says what cannot be measured: another type,
+    dtype or shape.
     """
 
     name: str

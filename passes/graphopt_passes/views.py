@@ -65,7 +65,7 @@ def _split(folded: Shape, full: Shape) -> list[list[int]] | None:
     groups: list[list[int]] = []
     at = 0
     for dim in folded:
-        start, size = at, 1
+        start, size = at, product(())
         while at < len(full) and size != dim:
             size = product(full[start : at + 1])
             at += 1
