@@ -156,19 +156,16 @@ def _row(places: Array, size: int) -> int:
 def _gather(build: Builder, match: Match) -> Value | None:
     source, nodes = _chain(match.root) or (match.result, [])
     places, dtype = _Places(source, match.facts), match.facts.dtype(source)
-    found, size = places.of(nodes), places.size
+    found = places.of(nodes)
     if found is None or not found.size or dtype is None:
         return None
-    row = _row(found, size)
-    rows = source
-    if not row == size == found.size:
+    row, samples, rows = _row(found, places.size), [] if places.is_whole else [-1], source
+    if not row == places.size == found.size:
         if row * dtype.bitwidth < 8 * _ROW_BYTES:
             return None
-        sizes = (size // row, row) if places.is_whole else (-1, size // row, row)
-        index = build.constant(found.reshape(-1)[::row] // row)
-        rows = build.op("Gather", build.op("Reshape", source, build.shape(*sizes)), index, axis=len(sizes) - 2)
-    shape = found.shape if places.is_whole else (-1, *found.shape[1:])
-    value: Value = build.op("Reshape", rows, build.shape(*shape))
+        rows = build.op("Reshape", source, build.shape(*samples, places.size // row, row))
+        rows = build.op("Gather", rows, build.constant(found.reshape(-1)[::row] // row), axis=len(samples))
+    value: Value = build.op("Reshape", rows, build.shape(*samples, *found.shape[len(samples) :]))
     return value
 
 
