@@ -26,9 +26,10 @@ _HEADS_FIRST = [0, 2, 1, 3]
 
 @dataclass(frozen=True)
 class _Tokens:
-    """What is turned: `value` has shape [batch, steps, heads, features]; `turned` is its result's layout.
+    """What is turned: `value` has shape [batch, steps, heads, features], or with `single` [batch, heads, 1, features].
 
-    `own` says that each item of the batch has its own angles, not all of them the same.
+    `heads_first` asks to transpose the result to [batch, heads, steps, features]. `own` says that each item of the
+    batch has its own angles, not all of them the same.
     """
 
     value: Value
@@ -38,6 +39,7 @@ class _Tokens:
     features: int
     heads_first: bool
     own: bool
+    single: bool
 
 
 def _tokens(x: Value, angles: Value, facts: Facts) -> _Tokens | None:
@@ -48,13 +50,15 @@ def _tokens(x: Value, angles: Value, facts: Facts) -> _Tokens | None:
     shape, given = facts.shape(value), facts.shape(angles)
     if shape is None or given is None or len(shape) != 4 or len(given) > 4:
         return None
-    batch, steps, heads, features = shape
     items, *rest, _ = (1,) * (4 - len(given)) + given
+    # Of one step, heads first or tokens first is the same: no Transpose tells.
+    single = shape[2] == 1 and rest == [1, 1] and not turned
+    batch, steps, heads, features = shape if not single else (shape[0], 1, shape[1], shape[3])
     if not isinstance(heads, int) or not isinstance(features, int) or items not in (1, batch):
         return None
     if rest != ([1, steps] if turned else [steps, 1]):
         return None
-    return _Tokens(value, batch, steps, heads, features, turned, items != 1)
+    return _Tokens(value, batch, steps, heads, features, turned, items != 1, single)
 
 
 def _turns(match: Match, x: Value, *, paired: bool) -> bool:
@@ -116,16 +120,28 @@ def _angles_by_token(match: Match) -> bool:
 
 
 def _sizes(build: Builder, tokens: _Tokens) -> Value:
-    """Return the shape of the tokens as an operand of Reshape."""
-    unknown = [dim for dim in (tokens.batch, tokens.steps) if not isinstance(dim, int)]
-    if not tokens.own:
-        return build.shape(0, 0, tokens.heads, tokens.features)
-    if len(unknown) == 2:
+    """Return the shape of the tokens as an operand of Reshape behind one row of all steps of all items."""
+    batch, steps = (dim if isinstance(dim, int) else -1 for dim in (tokens.batch, tokens.steps))
+    if batch == steps == -1:
         leading = build.op("Shape", tokens.value, start=0, end=2)
         sizes: Value = build.op("Concat", leading, build.shape(tokens.heads, tokens.features), axis=0)
         return sizes
-    batch, steps = (dim if isinstance(dim, int) else -1 for dim in (tokens.batch, tokens.steps))
-    return build.shape(batch, steps, tokens.heads, tokens.features)
+    middle = (tokens.heads, steps) if tokens.single else (steps, tokens.heads)
+    return build.shape(batch, *middle, tokens.features)
+
+
+def _rows(build: Builder, tokens: _Tokens) -> Value:
+    """Return the tokens as [batch, steps, heads * features]."""
+    steps = 1 if tokens.single else 0
+    rows: Value = build.op("Reshape", tokens.value, build.shape(0, steps, tokens.heads * tokens.features))
+    return rows
+
+
+def _laid_out(build: Builder, tokens: _Tokens, rows: Value) -> Value:
+    """Return rows as `_rows` gives them in the layout that the tokens came in."""
+    middle = (tokens.heads, 1) if tokens.single else (0, tokens.heads)
+    result: Value = build.op("Reshape", rows, build.shape(0, *middle, tokens.features))
+    return build.op("Transpose", result, perm=_HEADS_FIRST) if tokens.heads_first else result
 
 
 def _fuse_whole(*, paired: bool) -> Replacement:
@@ -141,16 +157,18 @@ def _fuse_split(build: Builder, match: Match) -> Value | None:
 
 
 def _rotate(build: Builder, match: Match, cos: Value, sin: Value, **attributes: Any) -> Value | None:
-    """Turn the tokens, as if those of all items were one row of steps where each item has its own angles."""
     tokens = _found(match)
     if tokens is None:
         return None
-    size, own = tokens.heads * tokens.features, tokens.own
-    rows = build.op("Reshape", tokens.value, build.shape(*((1, -1) if own else (0, 0)), size))
     table = [build.op("Reshape", each, build.shape(-1, tokens.features // 2)) for each in (cos, sin)]
     attributes |= {"domain": "com.microsoft", "num_heads": tokens.heads}
+    if not tokens.own:
+        turned = build.op("RotaryEmbedding", _rows(build, tokens), build.shape(0), *table, **attributes)
+        return _laid_out(build, tokens, turned)
+    # Where each item has its own angles, the tokens of all items are turned as if they were the steps of one.
+    rows = build.op("Reshape", tokens.value, build.shape(1, -1, tokens.heads * tokens.features))
     turned = build.op("RotaryEmbedding", rows, build.shape(0), *table, **attributes)
-    result: Value = build.op("Reshape", turned, _sizes(build, tokens), allowzero=1 if own else None)
+    result: Value = build.op("Reshape", turned, _sizes(build, tokens), allowzero=1)
     return build.op("Transpose", result, perm=_HEADS_FIRST) if tokens.heads_first else result
 
 
@@ -169,10 +187,7 @@ def _standard(build: Builder, match: Match) -> Value | None:
         table = [build.op("Squeeze", each, build.shape(1 if tokens.heads_first else 2)) for each in table]
     else:
         table = [build.op("Reshape", each, build.shape(1, -1, tokens.features // 2)) for each in table]
-    rows = build.op("Reshape", tokens.value, build.shape(0, 0, tokens.heads * tokens.features))
-    turned = build.op("RotaryEmbedding", rows, *table, num_heads=tokens.heads)
-    result: Value = build.op("Reshape", turned, build.shape(0, 0, tokens.heads, tokens.features))
-    return build.op("Transpose", result, perm=_HEADS_FIRST) if tokens.heads_first else result
+    return _laid_out(build, tokens, build.op("RotaryEmbedding", _rows(build, tokens), *table, num_heads=tokens.heads))
 
 
 _FLOAT = dtype_in("c", frozenset({DataType.FLOAT}))
