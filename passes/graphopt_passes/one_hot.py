@@ -73,6 +73,7 @@ ONE_HOT_TO_GATHER = Rule(
     match="MatMul(skip(OneHot(i, const(depth), const(values), axis=axis)), const(w))",
     replace=_from_one_hot,
     where=(*_WHERE, attr_is("axis", -1), _is_indicator),
+    stage="fuse",
     min_opset=12,
     shared=True,
 )
