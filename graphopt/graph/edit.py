@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphopt.graph._onnx_ir import ir
+from graphopt.graph.constants import tensor_of
 from graphopt.graph.model import Attr, Graph, Model, Node, Value, subgraphs
 from graphopt.graph.names import Names
 from graphopt.graph.pins import is_pinned
@@ -192,7 +193,8 @@ class Builder:
 def make_tensor(array: Any) -> Any:
     """Wrap an array or a scalar as an IR tensor; a tensor stays as it is."""
     if isinstance(array, np.ndarray) or np.isscalar(array):
-        return ir.tensor(np.asarray(array)) if np.asarray(array).dtype.kind in "OSU" else ir.Tensor(np.asarray(array))
+        array = np.asarray(array)
+        return tensor_of(array, ir.DataType.STRING) if array.dtype.kind in "OSU" else ir.Tensor(array)
     return array
 
 
