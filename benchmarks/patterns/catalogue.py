@@ -90,7 +90,7 @@ PATTERNS = (
     Pattern("square", "12 arithmetic", "second power", 1.78),
     Pattern("divide", "12 arithmetic", "quotient by a constant", 1.85),
     Pattern("hard-swish", "12 arithmetic", "x * relu6(x + 3) / 6", 1.12),
-    Pattern("batchnorm-raw", "13 CastLike", "six Conv, BatchNormalization and SiLU", 1.17, ways=(DYNAMO, RAW)),
+    Pattern("batchnorm-raw", "13 CastLike", "eight narrow Conv, BatchNormalization and SiLU", 1.37, ways=(RAW,)),
     Pattern("rope-128", "14 RoPE", "rotary embedding, 128 tokens", 2.5),
     Pattern("rope-1", "14 RoPE", "rotary embedding, one token", 1.4),
     Pattern("focus", "15 Focus", "Focus and Conv 3x3 at 640x640", 1.14),
