@@ -12,8 +12,8 @@ __all__ = ["PASSES"]
 
 GELU = "Mul(Mul(x, Add(Erf(Div(x, 1.4142135623730951)), 1.0)), 0.5)"
 """In the one spelling that onnxruntime fuses where the opset has no Gelu."""
-TANH_GELU = "Mul(Mul(x, 0.5), Add(Tanh(Mul(x, Add(Mul(Mul(x, x), 0.035677408136300125), 0.7978845608028654))), 1.0))"
-"""In as few operators as it can be."""
+TANH_GELU = "Mul(Mul(x, 0.5), Add(Tanh(Mul(Add(x, Mul(Pow(x, 3.0), 0.044715)), 0.7978845608028654)), 1.0))"
+"""Likewise: with products instead of the power, or half elsewhere, it is not fused."""
 TYPES = frozenset({DataType.FLOAT, DataType.FLOAT16})
 """For doubles the standard's own formula has too few digits."""
 _ROOT = "(Add | Div | Mul)(_, _)"
@@ -31,7 +31,8 @@ RECOGNIZE_GELU = Rule(
     min_opset=20,
 )
 
-# 0.34 to 0.48 of the time.
+# Without what is around it: 0.35 to 0.55 of the time of a spelling that onnxruntime does not fuse, and the same as that
+# of the one that it does.
 RECOGNIZE_TANH_GELU = Rule(
     name="recognize-tanh-gelu",
     doc="Replace the formula of GELU with a hyperbolic tangent, or the sigmoid that comes to it, by the operator.",
@@ -55,10 +56,10 @@ SPELL_GELU = Rule(
     max_opset=19,
 )
 
-# 0.85 of the time of the spelling with a third power.
+# onnxruntime fuses this spelling alone: 0.3 to 0.45 of the time of the others.
 SPELL_TANH_GELU = Rule(
     name="spell-tanh-gelu",
-    doc="Spell GELU with a hyperbolic tangent without a third power, where the opset has no operator for it.",
+    doc="Spell GELU with a hyperbolic tangent as runtimes know it, where the opset has no operator for it.",
     match=_ROOT,
     replace=respell(TANH_GELU, TANH_GELU),
     where=(spells(TANH_GELU), spelled_otherwise(TANH_GELU)),
