@@ -84,6 +84,7 @@ FAMILIES: tuple[str, ...] = (
     "conv1d",
     "winograd",
     "pack_conv",
+    "winograd_products",
     "residual_norm",
     "tensorrt_forms",
     "column_sums",
