@@ -45,7 +45,8 @@ def describe(registry: Registry, name: str) -> list[Table]:
 
 
 def _rule(rule: Rule, origin: str) -> Table:
-    replacement = rule.replace if isinstance(rule.replace, str) else f"{rule.replace.__name__}(build, match)"
+    function = getattr(rule.replace, "func", rule.replace)
+    replacement = function if isinstance(function, str) else f"{function.__name__}(build, match)"
     rows = (
         ("does", rule.doc),
         ("match", " ; ".join(line.strip() for line in rule.match.strip().splitlines())),

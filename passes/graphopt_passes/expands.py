@@ -91,7 +91,7 @@ def _expanded(match: Match, facts: Facts) -> tuple[int, Value] | None:
 def _source(node: Node, value: Value) -> Value | None:
     if node.domain or has_reference(node):
         return None
-    return {"Expand": node.inputs[0], "ConstantOfShape": value}.get(node.op_type)
+    return value if node.op_type == "ConstantOfShape" else node.inputs[0] if node.op_type == "Expand" else None
 
 
 @condition("the operator itself expands an operand")
