@@ -21,7 +21,7 @@ PRESETS: dict[str, str] = {
     ),
     "final": (
         "fixpoint(steer, explore, simplify, trim-attributes, deduplicate-initializers, "
-        "eliminate-common, eliminate-dead), store-narrow"
+        "eliminate-common, eliminate-dead), store-narrow, forget-sizes"
     ),
     "default": "canonical, final",
 }

@@ -15,6 +15,7 @@ FAMILIES: tuple[str, ...] = (
     "lift_constants",
     "trim_operands",
     "trim_attributes",
+    "forget_sizes",
     "widen_float16",
     "fold_constants",
     "decide_if",

@@ -57,8 +57,9 @@ def apply(
     kind: type[Pass], proto: onnx.ModelProto, run: Evaluate, steps: Steps | None = None
 ) -> tuple[onnx.ModelProto, int]:
     model = Model(ir.from_proto(proto))
-    # What is approximate runs for a target only.
-    target = "portable" if kind.exactness in Selection().allowed else "ort-cpu"
+    # What is approximate runs for a target only, and so does what is for its memory.
+    portable = kind.exactness in Selection().allowed and kind.name != "forget-sizes"
+    target = "portable" if portable else "ort-cpu"
     selection = Selection(target, allowed=tuple(EXACTNESS_ORDER))
     count = kind().run(model, Context(model, steps or Steps(), selection, evaluate=run))
     result: onnx.ModelProto = ir.to_proto(model.ir)
