@@ -104,6 +104,7 @@ PATTERNS = (
             (256, 14, 1 / 0.77),
             (128, 56, 1 / 0.67),
             (512, 14, 1 / 0.60),
+            (64, 112, 1.0),
         )
     ),
     *(
@@ -119,6 +120,5 @@ PATTERNS = (
         )
     ),
     Pattern("keep-pack-12-12", "left alone", "12 to 12, 3x3, 96x96: packing loses", 1.0),
-    Pattern("keep-winograd-64-112", "left alone", "Conv 3x3, 64 channels at 112x112: Winograd loses", 1.0),
     *_losers(),
 )

@@ -397,7 +397,7 @@ MODULES: dict[str, Callable[[], Made]] = {
     "pack-16-2": lambda: convolution((16, 2), (3, 3), (160, 160)),
     "pack-64-3": lambda: convolution((64, 3), (3, 3), (128, 128)),
     "keep-pack-12-12": lambda: convolution((12, 12), (3, 3), (96, 96)),
-    "keep-winograd-64-112": lambda: convolution((64, 64), (3, 3), (112, 112)),
+    "winograd-64-112": lambda: convolution((64, 64), (3, 3), (112, 112)),
     "keep-qkv": lambda: linears(384, 384, 384, 384, side_by_side=True),
     "keep-gate-up": gated,
     "keep-sibling-convs": siblings,
